@@ -1,0 +1,77 @@
+/**
+ * A place in the log and the proof of it: `{epoch}-{seq}-{check}`, with `.{n}` for the n-th further event of a
+ * record. Opaque to clients.
+ */
+export interface EventId {
+  /** When the stream was created, base36 milliseconds: a stream that was deleted and made anew has another. */
+  readonly epoch: string;
+  /** The record's sequence in the stream; 0 is the place before the first. */
+  readonly seq: number;
+  /** Four base36 characters of a hash of the record's `Nats-Msg-Id`, see {@link checkOf}. */
+  readonly check: string;
+  /** Which event of the record, from 0. */
+  readonly n: number;
+}
+
+const EVENT_ID = /^([0-9a-z]{1,11})-(0|[1-9][0-9]{0,14})-([0-9a-z]{4})(?:\.([1-9][0-9]{0,6}))?$/;
+
+/** The check of sequence 0, where no record can stand. */
+export const ORIGIN_CHECK = "0000";
+
+/** [ENVELOPE-4] The eventId of control messages that stand nowhere in the log. */
+export const NO_POSITION = "0-0-0000";
+
+/** Reads an eventId; `undefined` for anything that is not one. */
+export function parseEventId(text: unknown): EventId | undefined {
+  if (typeof text !== "string") return undefined;
+  const match = EVENT_ID.exec(text);
+  if (match === null) return undefined;
+  return {
+    epoch: match[1] as string,
+    seq: Number(match[2]),
+    check: match[3] as string,
+    n: match[4] === undefined ? 0 : Number(match[4]),
+  };
+}
+
+/** Writes an eventId; the first event of a record (`n` 0) has no suffix. */
+export function formatEventId(epoch: string, seq: number, check: string, n = 0): string {
+  return n === 0 ? `${epoch}-${seq}-${check}` : `${epoch}-${seq}-${check}.${n}`;
+}
+
+/** The position before the first record of a stream. */
+export function originOf(epoch: string): string {
+  return `${epoch}-0-${ORIGIN_CHECK}`;
+}
+
+/**
+ * The epoch of a stream from the `created` field of its STREAM.INFO (RFC 3339).
+ *
+ * @throws TypeError if `created` is no date.
+ */
+export function epochOf(created: string): string {
+  const ms = Date.parse(created);
+  if (!Number.isSafeInteger(ms) || ms < 0) throw new TypeError(`stream creation time is no date: ${created}`);
+  return ms.toString(36);
+}
+
+const encoder = new TextEncoder();
+const CHECK_SPACE = 36 ** 4;
+
+/**
+ * The four characters that tell one record from another at the same sequence: FNV-1a (32 bit) over the UTF-8 bytes,
+ * mixed with MurmurHash3's finalizer (FNV alone leaves ids that differ in their last characters close together), modulo 36⁴.
+ *
+ * @param identity the record's `Nats-Msg-Id`, or its stored bytes where it has none
+ */
+export function checkOf(identity: string | Uint8Array): string {
+  const bytes = typeof identity === "string" ? encoder.encode(identity) : identity;
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < bytes.length; i++) {
+    hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193);
+  }
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  hash = (hash ^ (hash >>> 16)) >>> 0;
+  return (hash % CHECK_SPACE).toString(36).padStart(4, "0");
+}

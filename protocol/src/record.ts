@@ -1,0 +1,26 @@
+/** One event as it is stored: a line of a record. */
+export interface StoredEvent {
+  readonly type: string;
+  /** RFC 3339, UTC. */
+  readonly timestamp: string;
+  readonly encoding: "json";
+  readonly payload: unknown;
+}
+
+/**
+ * One line of a record, without the line feed. JSON.stringify escapes line feeds inside strings, so an event can
+ * never break its record apart.
+ *
+ * @returns `undefined` if the payload has no JSON form (a function, a symbol, undefined)
+ * @throws TypeError if the payload cannot be written as JSON (a cycle, a BigInt)
+ */
+export function encodeEvent(type: string, timestamp: string, payload: unknown): string | undefined {
+  const json: string | undefined = JSON.stringify(payload);
+  if (json === undefined) return undefined;
+  return `{"type":${JSON.stringify(type)},"timestamp":${JSON.stringify(timestamp)},"encoding":"json","payload":${json}}`;
+}
+
+/** Upper bound of one record in bytes; nats-server's own default limit for a message is 1 MiB, headers included. */
+export const MAX_RECORD_BYTES = 512 * 1024;
+/** Upper bound of one event's line in bytes. */
+export const MAX_EVENT_BYTES = 512 * 1024;
