@@ -1,0 +1,88 @@
+import { ERRORS, isId } from "@kata/protocol/wire";
+import type { ApiKeyAuth, SessionStore } from "./adapters.ts";
+import type { Principal } from "./principal.ts";
+
+/** What was presented; at most one is looked at, in the order apiKey, token, sessionId. */
+export interface Credentials {
+  readonly apiKey?: string | undefined;
+  readonly sessionId?: string | undefined;
+  /** A session token, or an API key where only one field can be sent. */
+  readonly token?: string | undefined;
+}
+
+export interface ResolveDeps {
+  readonly apiKeys: ApiKeyAuth;
+  /** Without it no session is valid. */
+  readonly sessions?: SessionStore | undefined;
+  /** Told of an adapter that threw: the one who asked learns only that it is an outage. */
+  readonly onAdapterError?: ((adapter: string, error: unknown) => void) | undefined;
+  /** Milliseconds since 1970; default `Date.now`. */
+  readonly now?: (() => number) | undefined;
+}
+
+export type Resolution =
+  | { readonly principal: Principal; readonly errorCode?: undefined }
+  | {
+      readonly principal?: undefined;
+      readonly errorCode: "unauthenticated" | "token_expired" | "unavailable";
+      readonly status: number;
+    };
+
+const API_KEY_PREFIX = "kat_";
+/** No credential is longer; what is, costs an adapter nothing. */
+const MAX_CREDENTIAL = 16_384;
+
+/**
+ * Who presented `credentials`: one answer for HTTP, WebSocket and every other entrance, so that they cannot drift
+ * apart. It fails closed: an adapter that throws, or answers what is no principal, is a 503, never a pass [CONNECT-5].
+ */
+export async function resolvePrincipal(credentials: Credentials, deps: ResolveDeps): Promise<Resolution> {
+  const { apiKeys, sessions } = deps;
+  const key = credentials.apiKey ?? (credentials.token?.startsWith(API_KEY_PREFIX) ? credentials.token : undefined);
+  if (key !== undefined) return settle("ApiKeyAuth", key, deps, () => apiKeys.verifyKey(key));
+  const { token, sessionId } = credentials;
+  if (token !== undefined) return settle("SessionStore", token, deps, async () => sessions?.verifyToken(token));
+  if (sessionId !== undefined)
+    return settle("SessionStore", sessionId, deps, async () => sessions?.verifySession(sessionId));
+  return refused("unauthenticated");
+}
+
+async function settle(
+  adapter: string,
+  credential: string,
+  deps: ResolveDeps,
+  verify: () => Promise<Principal | undefined>,
+): Promise<Resolution> {
+  if (credential === "" || credential.length > MAX_CREDENTIAL) return refused("unauthenticated");
+  let principal: Principal | undefined;
+  try {
+    principal = await verify();
+    if (principal !== undefined && !isPrincipal(principal)) throw new TypeError("the adapter's answer is no principal");
+  } catch (error) {
+    deps.onAdapterError?.(adapter, error);
+    return refused("unavailable");
+  }
+  if (principal === undefined) return refused("unauthenticated");
+  const now = deps.now ?? Date.now;
+  if (principal.type === "session_user" && principal.expiresAt <= now()) return refused("token_expired");
+  return { principal };
+}
+
+/** Adapters may be an application's own JavaScript: their answer is checked, not believed. */
+function isPrincipal(answer: unknown): answer is Principal {
+  if (typeof answer !== "object" || answer === null || !("type" in answer) || !("teamId" in answer)) return false;
+  if (!isId(answer.teamId)) return false;
+  if (answer.type === "api_key")
+    return "keyId" in answer && typeof answer.keyId === "string" && "scopes" in answer && Array.isArray(answer.scopes);
+  return (
+    answer.type === "session_user" &&
+    "userId" in answer &&
+    typeof answer.userId === "string" &&
+    "expiresAt" in answer &&
+    Number.isFinite(answer.expiresAt)
+  );
+}
+
+function refused(errorCode: "unauthenticated" | "token_expired" | "unavailable"): Resolution {
+  return { errorCode, status: ERRORS[errorCode].status };
+}

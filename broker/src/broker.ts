@@ -1,0 +1,162 @@
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import type { ApiKeyAuth, ChannelAccess, SessionStore } from "./auth/adapters.ts";
+import { resolvePrincipal } from "./auth/resolve-principal.ts";
+import type { BrokerConfig } from "./config.ts";
+import type { ChannelRecord } from "./delivery/channel-record.ts";
+import { Channels } from "./delivery/channels.ts";
+import { LogUnavailableError } from "./log/event-log.ts";
+import { createJetStreamLog } from "./log/jetstream-log.ts";
+import { ensureStream } from "./log/stream.ts";
+import type { Logger } from "./logger.ts";
+import { Publishers, publishErrorOf } from "./publishers.ts";
+import { createFanOut, serve } from "./server/serve.ts";
+
+export interface BrokerOptions {
+  /** See {@link loadBrokerConfig}. */
+  readonly config: BrokerConfig;
+  readonly apiKeys: ApiKeyAuth;
+  readonly sessions?: SessionStore;
+  readonly access: ChannelAccess;
+  /** A pino logger, or anything with its `debug`, `info`, `warn` and `error`. Default: none. */
+  readonly logger?: Logger;
+}
+
+export interface Broker {
+  readonly httpUrl: string;
+  readonly wsUrl: string;
+  /** The port it listens on, also where 0 was asked for. */
+  readonly port: number;
+  /** Sends its clients away, each with a slot to come back in, lets publishes finish, and frees everything. */
+  close(): Promise<void>;
+}
+
+const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+/**
+ * Starts a broker: connects to NATS, brings the stream to its form, listens. Any number of them can share a NATS.
+ *
+ * @throws Error with `code` `NATS_UNREACHABLE`, `NATS_UNUSABLE` or `EADDRINUSE`; the message is one line that says what to do
+ */
+export async function createBroker(options: BrokerOptions): Promise<Broker> {
+  const { config, logger = SILENT } = options;
+  const nc = await connectNats(config);
+  const undo: (() => Promise<void> | void)[] = [() => nc.close()];
+  try {
+    const log = await openLog(nc, config);
+    undo.unshift(() => log.close());
+    const unlisten = log.listen((event) => {
+      if (event === "disconnected") logger.warn("NATS is away: live delivery rests, nothing is lost");
+      else if (event === "reconnected") logger.info("NATS is back: channels repair themselves");
+      else logger.warn({ epoch: log.epoch }, "the stream was made anew: subscriptions start over with a gap");
+    });
+    undo.unshift(unlisten);
+    const fanOut = createFanOut();
+    const channels = new Channels({
+      log,
+      ringBytes: config.ringBytes,
+      page: { records: config.pageRecords, bytes: config.pageBytes },
+      highWaterBytes: config.highWaterBytes,
+      lingerMs: config.lingerMs,
+      auditIntervalMs: config.auditIntervalMs,
+      fanOut: fanOut.publish,
+      onInvalid: (channel, record) => reportInvalid(logger, channel, record),
+    });
+    undo.unshift(() => channels.close());
+    const publishers = new Publishers(nc, config.publishTimeoutMs);
+    undo.unshift(() => publishers.close());
+    const onAdapterError = (adapter: string, error: unknown) =>
+      logger.error({ err: error, adapter }, "an adapter failed: refusing");
+    const server = await serve(fanOut, {
+      host: config.host,
+      port: config.port,
+      config,
+      channels,
+      log,
+      access: options.access,
+      logger,
+      onAdapterError,
+      resolve: (credentials) =>
+        resolvePrincipal(credentials, { apiKeys: options.apiKeys, sessions: options.sessions, onAdapterError }),
+      publish: (teamId, channel, events) => publishers.publish(teamId, channel, events),
+      isPublishError: publishErrorOf,
+    });
+    const where = `${config.host.includes(":") ? `[${config.host}]` : config.host}:${server.port}`;
+    logger.info({ port: server.port }, `listening on http://${where}`);
+    let closing: Promise<void> | undefined;
+    return {
+      httpUrl: `http://${where}`,
+      wsUrl: `ws://${where}/ws`,
+      port: server.port,
+      close: () => {
+        closing ??= (async () => {
+          server.dismiss();
+          await publishers.close();
+          server.close();
+          for (const each of undo) await each();
+        })();
+        return closing;
+      },
+    };
+  } catch (error) {
+    for (const each of undo) await each();
+    throw error;
+  }
+}
+
+async function connectNats(config: BrokerConfig): Promise<NatsConnection> {
+  try {
+    return await connect({
+      servers: config.natsUrl.split(",").map((each) => each.trim()),
+      name: "kata-broker",
+      timeout: config.natsTimeoutMs,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 250,
+      reconnectJitter: 250,
+      pingInterval: 10_000,
+      maxPingOut: 2,
+    });
+  } catch (error) {
+    throw unreachable(
+      "NATS_UNREACHABLE",
+      `cannot reach NATS at ${withoutSecrets(config.natsUrl)} (${reasonOf(error)}): start it, or set NATS_URL`,
+      error,
+    );
+  }
+}
+
+async function openLog(nc: NatsConnection, config: BrokerConfig) {
+  try {
+    await ensureStream(nc, {
+      maxAgeSeconds: config.streamMaxAgeSeconds,
+      maxBytes: config.streamMaxBytes,
+      replicas: config.streamReplicas,
+    });
+    return await createJetStreamLog(nc, { timeoutMs: config.natsTimeoutMs });
+  } catch (error) {
+    const why = error instanceof LogUnavailableError ? error.message : reasonOf(error);
+    throw unreachable(
+      "NATS_UNUSABLE",
+      `NATS at ${withoutSecrets(config.natsUrl)} cannot hold the log (${why}): it needs nats-server 2.11 or later with JetStream`,
+      error,
+    );
+  }
+}
+
+function unreachable(code: string, message: string, cause: unknown): Error {
+  return Object.assign(new Error(message, { cause }), { code });
+}
+
+function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.split("\n")[0] ?? "unknown";
+}
+
+/** NATS URLs can carry a user and a password. */
+function withoutSecrets(urls: string): string {
+  return urls.replaceAll(/\/\/[^@/,]*@/g, "//");
+}
+
+/** A stranger's record that is no event stops nobody; whoever operates the broker can find it [EVENT-3]. */
+function reportInvalid(logger: Logger, channel: string, record: ChannelRecord): void {
+  logger.warn({ channel, seq: record.seq, lines: record.invalid }, "skipped what is no valid event");
+}

@@ -1,0 +1,311 @@
+import type { EventLog, LiveFeed, LiveRecord, StoredRecord } from "../log/event-log.ts";
+import { LogUnavailableError } from "../log/event-log.ts";
+import { type ChannelRecord, countLines, decodeRecord, forEachEvent } from "./channel-record.ts";
+import { Pages } from "./pages.ts";
+import { whileAway } from "./pause.ts";
+import { ORIGIN, type Position } from "./position.ts";
+import { Ring } from "./ring.ts";
+import { whyBroken } from "./verify.ts";
+
+/** What a channel needs to know of one that reads it live. */
+export interface LiveReader {
+  readonly ndjson: boolean;
+  /** Bytes that its socket has not taken yet. */
+  buffered(): number;
+  /** Leave the live feed and go on from `position`: the socket takes less than comes. */
+  fallBehind(position: Position): void;
+}
+
+/** What a channel needs to know of everybody who reads it. */
+export interface ChannelReader {
+  /** The place where the reader stands may be gone: look again where to go on. */
+  relocate(): void;
+}
+
+export interface ChannelOptions {
+  readonly name: string;
+  readonly subject: string;
+  readonly log: EventLog;
+  /** Bytes of recent records kept for readers that come back. */
+  readonly ringBytes: number;
+  readonly page: { readonly records: number; readonly bytes: number };
+  /** A live reader over this many unsent bytes falls behind. */
+  readonly highWaterBytes: number;
+  /** Sends a frame to every socket that joined the topic. */
+  readonly fanOut: (topic: string, frame: Buffer) => void;
+  /** Told of lines that are no events. */
+  readonly onInvalid: (channel: string, record: ChannelRecord) => void;
+}
+
+type Phase = "opening" | "open" | "repairing" | "closed";
+
+/** Live records that arrive during a repair are held up to this many bytes; beyond, they are read from the log. */
+const HELD_BYTES = 8 * 1024 * 1024;
+/** How many published bytes lie between two looks at the readers' buffers. */
+const SWEEP_BYTES = 256 * 1024;
+
+/**
+ * One subject with local readers: its head, its recent records, its live feed, and the repair of holes in it. It is
+ * complete up to `mark`: every record of the subject at or before it has been published to the live readers.
+ */
+export class Channel {
+  readonly name: string;
+  readonly subject: string;
+  readonly pages: Pages;
+  readonly #options: ChannelOptions;
+  readonly #log: EventLog;
+  readonly #readers = new Set<ChannelReader>();
+  readonly #live = new Set<LiveReader>();
+  #liveNdjson = 0;
+  #phase: Phase = "opening";
+  #epoch = "";
+  #ring: Ring;
+  #head: Position = ORIGIN;
+  #mark: Position = ORIGIN;
+  #held: LiveRecord[] = [];
+  #heldBytes = 0;
+  #feed: LiveFeed | undefined;
+  #settled: Promise<void>;
+  #sinceSweep = 0;
+  #life = 0;
+
+  constructor(options: ChannelOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    this.name = options.name;
+    this.subject = options.subject;
+    this.#ring = new Ring(options.ringBytes, 0);
+    this.pages = new Pages(options.log, options.subject, options.page, (record) => this.#decode(record));
+    this.#settled = this.#open();
+  }
+
+  get epoch(): string {
+    return this.#epoch;
+  }
+
+  /** The newest record that was published to readers; `ORIGIN` if there is none. */
+  get head(): Position {
+    return this.#head;
+  }
+
+  /** Up to where the channel is complete; at or after `head`. */
+  get mark(): Position {
+    return this.#mark;
+  }
+
+  get ring(): Ring {
+    return this.#ring;
+  }
+
+  /** Counts how often the log turned out to be another one: what was found out in one life says nothing in the next. */
+  get life(): number {
+    return this.#life;
+  }
+
+  get readers(): number {
+    return this.#readers.size;
+  }
+
+  get closed(): boolean {
+    return this.#phase === "closed";
+  }
+
+  /** Resolves when the channel is open and whole: what it says of its head is then true. */
+  settled(): Promise<void> {
+    return this.#settled;
+  }
+
+  topic(ndjson: boolean): string {
+    return ndjson ? `${this.subject}|lines` : `${this.subject}|single`;
+  }
+
+  enter(reader: ChannelReader): void {
+    this.#readers.add(reader);
+  }
+
+  leave(reader: ChannelReader): void {
+    this.#readers.delete(reader);
+  }
+
+  /**
+   * The records after `position` that are in memory, `undefined` if memory does not reach back so far. An empty
+   * answer means that the position is the head: join in the same tick.
+   */
+  after(position: Position): readonly ChannelRecord[] | undefined {
+    return this.#ring.after(position.seq);
+  }
+
+  /** The caller stands at the head and has joined the topic in this very tick. */
+  goLive(reader: LiveReader): void {
+    this.#live.add(reader);
+    if (reader.ndjson) this.#liveNdjson++;
+    if (this.#live.size === this.#readers.size) this.pages.clear();
+  }
+
+  leaveLive(reader: LiveReader): void {
+    if (this.#live.delete(reader) && reader.ndjson) this.#liveNdjson--;
+  }
+
+  /** Makes the channel complete up to `position`, which the caller found in the log. */
+  async reach(position: Position): Promise<void> {
+    while (position.seq > this.#mark.seq && this.#phase !== "closed") {
+      await this.#settled;
+      if (position.seq <= this.#mark.seq) return;
+      await this.repair(position);
+    }
+  }
+
+  /** Compares with the log and reads what was missed; afterwards the channel is also known to be complete up to `reached`. */
+  repair(reached?: Position): Promise<void> {
+    if (this.#phase === "open") {
+      this.#phase = "repairing";
+      this.#settled = this.#repair(reached);
+    }
+    return this.#settled;
+  }
+
+  /** The audit found nothing newer than the head up to `position`. */
+  audited(position: Position): void {
+    if (this.#phase === "open" && position.seq > this.#mark.seq) this.#mark = position;
+  }
+
+  close(): void {
+    this.#phase = "closed";
+    this.#feed?.close();
+    this.#hold([]);
+    this.pages.clear();
+  }
+
+  async #open(): Promise<void> {
+    await whileAway(
+      () => this.closed,
+      async () => {
+        this.#feed ??= await this.#log.live(this.subject, (record) => this.#onLive(record));
+        if (this.closed) return this.#feed.close();
+        await this.#start();
+      },
+    );
+  }
+
+  /** Takes the log's word for where the channel stands now. */
+  async #start(): Promise<void> {
+    const state = await this.#log.state();
+    const newest = await this.#log.head(this.subject);
+    // Asked after the state: without a head the subject is empty up to the stream's last sequence.
+    const last = newest ?? (state.lastSeq === 0 ? undefined : await this.#log.at(state.lastSeq));
+    if (this.#log.epoch !== state.epoch) throw new LogUnavailableError("the stream was made anew");
+    if (this.closed) return;
+    this.#epoch = state.epoch;
+    this.#head = newest === undefined ? ORIGIN : positionOf(newest);
+    this.#mark = last === undefined ? { seq: state.lastSeq, check: undefined, line: 0 } : positionOf(last);
+    this.#ring = new Ring(this.#options.ringBytes, this.#mark.seq);
+    this.pages.clear();
+    this.#phase = "open";
+    this.#release();
+  }
+
+  async #repair(reached: Position | undefined): Promise<void> {
+    const broken = await whileAway(
+      () => this.closed,
+      async () => {
+        const reason = await whyBroken(this.#log, this.#epoch, this.#mark);
+        if (reason !== undefined) return reason;
+        const newest = await this.#log.head(this.subject);
+        if (newest !== undefined && newest.seq === this.#head.seq && newest.check !== this.#head.check)
+          return "rewritten";
+        while (newest !== undefined && this.#head.seq < newest.seq && !this.closed) {
+          const page = await this.pages.read(this.#epoch, this.#mark);
+          if (typeof page === "string") return page;
+          for (const record of page) if (record.seq > this.#mark.seq) this.#apply(record);
+        }
+        return undefined;
+      },
+    );
+    if (this.closed) return;
+    if (broken !== undefined) return this.#startAnew();
+    if (reached !== undefined && reached.seq > this.#mark.seq) this.#mark = reached;
+    this.#phase = "open";
+    this.#release();
+  }
+
+  /** The log is not the one this channel knew: every reader finds out for itself what that means for it. */
+  async #startAnew(): Promise<void> {
+    this.#phase = "opening";
+    this.#life++;
+    for (const reader of [...this.#readers]) reader.relocate();
+    await whileAway(
+      () => this.closed,
+      () => this.#start(),
+    );
+  }
+
+  #onLive(record: LiveRecord): void {
+    if (this.#phase === "closed") return;
+    if (this.#phase !== "open") {
+      this.#held.push(record);
+      this.#heldBytes += record.data.length;
+      // What is dropped here is found missing at release, and read from the log.
+      if (this.#heldBytes > HELD_BYTES) this.#hold([record]);
+      return;
+    }
+    if (record.prevSeq === this.#head.seq && record.seq > this.#mark.seq) {
+      this.#apply(this.#decode(record));
+      return;
+    }
+    // Read from the log before it came: a repeat. Anything else says that this channel is not where the log is.
+    if (record.seq <= this.#mark.seq && this.#ring.at(record.seq)?.check === record.check) return;
+    this.#hold([record]);
+    void this.repair();
+  }
+
+  /** Goes on with what arrived meanwhile; a hole in it starts the next repair. */
+  #release(): void {
+    const held = this.#held;
+    this.#hold([]);
+    for (let i = 0; i < held.length; i++) {
+      const record = held[i] as LiveRecord;
+      if (record.seq <= this.#mark.seq) continue;
+      this.#onLive(record);
+      if (this.#phase !== "open") {
+        this.#hold([...this.#held, ...held.slice(i + 1)]);
+        return;
+      }
+    }
+  }
+
+  #hold(records: LiveRecord[]): void {
+    this.#held = records;
+    this.#heldBytes = records.reduce((sum, record) => sum + record.data.length, 0);
+  }
+
+  #apply(record: ChannelRecord): void {
+    this.#ring.push(record);
+    this.#head = { seq: record.seq, check: record.check, line: record.lastLine };
+    this.#mark = this.#head;
+    if (this.#live.size === 0 || record.bytes.length === 0) return;
+    if (this.#liveNdjson > 0) this.#options.fanOut(this.topic(true), record.bytes);
+    if (this.#liveNdjson < this.#live.size) {
+      const topic = this.topic(false);
+      forEachEvent(record, -1, (envelope) => this.#options.fanOut(topic, envelope));
+    }
+    this.#sinceSweep += record.bytes.length;
+    if (this.#sinceSweep >= SWEEP_BYTES) this.#sweep();
+  }
+
+  #sweep(): void {
+    this.#sinceSweep = 0;
+    for (const reader of [...this.#live]) {
+      if (reader.buffered() > this.#options.highWaterBytes) reader.fallBehind(this.#head);
+    }
+  }
+
+  #decode(stored: StoredRecord): ChannelRecord {
+    const record = decodeRecord(stored, this.name, this.#epoch);
+    if (record.invalid > 0) this.#options.onInvalid(this.name, record);
+    return record;
+  }
+}
+
+function positionOf(record: StoredRecord): Position {
+  return { seq: record.seq, check: record.check, line: countLines(record.data) - 1 };
+}

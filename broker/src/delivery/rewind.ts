@@ -1,0 +1,137 @@
+import type { Rewind } from "@kata/protocol/wire";
+import { type EventLog, LogUnavailableError } from "../log/event-log.ts";
+import type { Channel } from "./channel.ts";
+import { type ChannelRecord, decodeRecord } from "./channel-record.ts";
+
+/** Where a rewind leads: a record to start with, or the middle of one. */
+export type RewindTarget =
+  | { readonly firstSeq: number; readonly rest?: undefined }
+  | { readonly rest: { readonly record: ChannelRecord; readonly afterLine: number } };
+
+type Wish = Exclude<Rewind, "all">;
+
+/**
+ * [SUBSCRIBE-5] Finds where the last n events, or the last s seconds, begin. `undefined`: nothing of the past is
+ * wanted or there is none; `"everything"`: more is wanted than there is.
+ */
+export async function findRewind(
+  log: EventLog,
+  channel: Channel,
+  wish: Wish,
+): Promise<RewindTarget | "everything" | undefined> {
+  if ("seconds" in wish) {
+    const { records } = await log.read({
+      subject: channel.subject,
+      from: { timeMs: Date.now() - wish.seconds * 1000 },
+      records: 1,
+      bytes: 1,
+    });
+    if (records[0] !== undefined) return { firstSeq: records[0].seq };
+    if (!(await holdsHead(log, channel))) throw new LogUnavailableError("a replica of the log lags behind");
+    return undefined;
+  }
+  if (wish.count === 0) return undefined;
+  const recent = channel.ring.lastEvents(wish.count);
+  if (recent !== undefined) return { rest: recent };
+  return findLastEvents(log, channel, wish.count);
+}
+
+/** Whether the replica that answered is as far as the channel. A head that was trimmed is behind it, too. */
+async function holdsHead(log: EventLog, channel: Channel): Promise<boolean> {
+  if (channel.head.seq === 0) return true;
+  const { records } = await log.read({
+    subject: channel.subject,
+    from: { seq: channel.head.seq },
+    records: 1,
+    bytes: 1,
+  });
+  return records[0] !== undefined || (await log.head(channel.subject)) === undefined;
+}
+
+/** What the search keeps of a record: enough to count its events, not their bytes. */
+interface Counted {
+  readonly seq: number;
+  readonly lines: readonly number[];
+}
+
+async function findLastEvents(
+  log: EventLog,
+  channel: Channel,
+  count: number,
+): Promise<RewindTarget | "everything" | undefined> {
+  const end = channel.head.seq;
+  if (end === 0) return undefined;
+  // A record may hold no valid event at all, then more records are needed: each round looks twice as far back.
+  for (let wanted = count; ; wanted *= 2) {
+    const start = await recordsBack(log, channel.subject, wanted, end);
+    const tail = await lastOf(log, channel, start.seq, end, count);
+    if (tail.events >= count) {
+      const first = tail.records[0] as Counted;
+      const skip = tail.events - count;
+      if (skip === 0) return { firstSeq: first.seq };
+      const stored = await log.at(first.seq);
+      if (stored === undefined)
+        throw new LogUnavailableError("the start of the rewind was trimmed while it was looked for");
+      const record = decodeRecord(stored, channel.name, channel.epoch);
+      return { rest: { record, afterLine: (first.lines[skip] as number) - 1 } };
+    }
+    if (start.all) return "everything";
+  }
+}
+
+/** The largest sequence from which on at least `wanted` records of the subject stand, by bisection over what is pending. */
+async function recordsBack(
+  log: EventLog,
+  subject: string,
+  wanted: number,
+  end: number,
+): Promise<{ seq: number; all: boolean }> {
+  let low = 1;
+  let high = end;
+  let all = true;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    const { records, pending } = await log.read({ subject, from: { seq: middle }, records: 1, bytes: 1 });
+    if (records.length + pending >= wanted) {
+      low = middle;
+      all = false;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return { seq: low, all };
+}
+
+/** The fewest records at the end of the range that hold `count` events, or all of them. */
+async function lastOf(
+  log: EventLog,
+  channel: Channel,
+  from: number,
+  end: number,
+  count: number,
+): Promise<{ records: Counted[]; events: number }> {
+  const kept: Counted[] = [];
+  let events = 0;
+  let next = from;
+  while (next <= end) {
+    const { records } = await log.read({
+      subject: channel.subject,
+      from: { seq: next },
+      records: 256,
+      bytes: 512 * 1024,
+    });
+    const last = records.at(-1);
+    if (last === undefined) throw new LogUnavailableError("a replica of the log lags behind");
+    for (const stored of records) {
+      if (stored.seq > end) break;
+      const { lines } = decodeRecord(stored, channel.name, channel.epoch);
+      kept.push({ seq: stored.seq, lines });
+      events += lines.length;
+      while (kept.length > 1 && events - (kept[0] as Counted).lines.length >= count) {
+        events -= (kept.shift() as Counted).lines.length;
+      }
+    }
+    next = last.seq + 1;
+  }
+  return { records: kept, events };
+}

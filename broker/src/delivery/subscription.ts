@@ -1,0 +1,233 @@
+import type { CommandId } from "@kata/protocol/wire";
+import { type EventLog, LogUnavailableError } from "../log/event-log.ts";
+import type { Channel, LiveReader } from "./channel.ts";
+import { type ChannelRecord, forEachEvent, sliceAfter } from "./channel-record.ts";
+import { encodeControl } from "./control.ts";
+import { locate, type Start, type StartRequest } from "./locate.ts";
+import { whileAway } from "./pause.ts";
+import { type Position, positionId } from "./position.ts";
+
+/** What a subscription sees of a socket. */
+export interface Reader {
+  send(frame: Buffer): void;
+  /** Bytes that the socket has not taken yet. */
+  buffered(): number;
+  join(topic: string): void;
+  leave(topic: string): void;
+}
+
+export interface SubscriptionOptions {
+  readonly channel: Channel;
+  readonly log: EventLog;
+  readonly reader: Reader;
+  /** Whether several envelopes may share a frame [CONNECT-3]. */
+  readonly ndjson: boolean;
+  /** Replay rests while the socket holds more than this many unsent bytes. */
+  readonly highWaterBytes: number;
+  /** Told of an error that is no outage: a defect. The subscription cannot go on. */
+  readonly onDefect: (error: unknown) => void;
+}
+
+type Phase = "locating" | "catching up" | "live" | "closed";
+
+/** One socket's way through one channel: it finds its start, catches up, joins the live feed, and falls behind again. */
+export class Subscription implements LiveReader {
+  readonly ndjson: boolean;
+  readonly #options: SubscriptionOptions;
+  readonly #channel: Channel;
+  readonly #reader: Reader;
+  #phase: Phase = "locating";
+  #position: Position | undefined;
+  #startId: string | undefined;
+  /** Which run is the one in force; every other one ends at its next step. */
+  #run = 0;
+  #caughtUpDue = true;
+  #wake: (() => void) | undefined;
+
+  constructor(options: SubscriptionOptions) {
+    this.#options = options;
+    this.#channel = options.channel;
+    this.#reader = options.reader;
+    this.ndjson = options.ndjson;
+  }
+
+  /** Whether everything that the channel is known to hold has been handed to the socket. */
+  get live(): boolean {
+    return this.#phase === "live";
+  }
+
+  get channel(): Channel {
+    return this.#channel;
+  }
+
+  start(request: StartRequest, commandId: CommandId | undefined): void {
+    this.#channel.enter(this);
+    this.#begin(request, commandId);
+  }
+
+  /** The socket took bytes. */
+  drained(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+
+  /** Ends it and returns the last position that was sent; no event follows [UNSUBSCRIBE-1]. */
+  close(): string | undefined {
+    this.#stop();
+    this.#phase = "closed";
+    this.#channel.leave(this);
+    return this.#lastId();
+  }
+
+  buffered(): number {
+    return this.#reader.buffered();
+  }
+
+  fallBehind(position: Position): void {
+    this.#stop();
+    this.#position = position;
+    this.#phase = "catching up";
+    this.#go(this.#run, () => this.#catchUp(this.#run));
+  }
+
+  relocate(): void {
+    // Before `subscribed` was sent there is no place to lose; the run under way looks at the new log by itself.
+    if (this.#phase === "closed" || this.#phase === "locating") return;
+    const eventId = this.#lastId();
+    this.#stop();
+    this.#begin(eventId === undefined ? { kind: "now" } : { kind: "after", eventId }, undefined);
+  }
+
+  #lastId(): string | undefined {
+    const position = this.#phase === "live" ? this.#channel.head : this.#position;
+    if (position === undefined || position.seq === 0) return this.#startId;
+    return positionId(this.#channel.epoch, position);
+  }
+
+  #stop(): void {
+    if (this.#phase === "live") {
+      this.#position = this.#channel.head;
+      this.#reader.leave(this.#channel.topic(this.ndjson));
+      this.#channel.leaveLive(this);
+    }
+    this.#run++;
+    this.drained();
+  }
+
+  #begin(request: StartRequest, commandId: CommandId | undefined): void {
+    const run = ++this.#run;
+    this.#phase = "locating";
+    this.#go(run, async () => {
+      const start = await whileAway(
+        () => this.#run !== run,
+        async () => {
+          await this.#channel.settled();
+          const life = this.#channel.life;
+          const found = await locate(this.#options.log, this.#channel, request);
+          if (this.#channel.life !== life) throw new LogUnavailableError("the log changed while it was asked");
+          return found;
+        },
+      );
+      if (start === undefined || this.#run !== run) return;
+      this.#announce(start, commandId);
+      await this.#catchUp(run);
+    });
+  }
+
+  #go(run: number, work: () => Promise<void>): void {
+    work().catch((error: unknown) => {
+      if (this.#run === run) this.#options.onDefect(error);
+    });
+  }
+
+  #announce(start: Start, commandId: CommandId | undefined): void {
+    const payload = {
+      recovery: start.recovery,
+      ...(start.reason === undefined ? {} : { reason: start.reason }),
+      ...(commandId === undefined ? {} : { id: commandId }),
+    };
+    this.#reader.send(encodeControl("subscribed", payload, { channel: this.#channel.name, eventId: start.eventId }));
+    this.#startId = start.eventId;
+    this.#position = start.position;
+    this.#caughtUpDue = true;
+    this.#phase = "catching up";
+    if (start.rest !== undefined) this.#sendRecord(start.rest.record, start.rest.afterLine);
+  }
+
+  async #catchUp(run: number): Promise<void> {
+    while (this.#run === run) {
+      if (this.#reader.buffered() > this.#options.highWaterBytes) {
+        await this.#drain();
+        continue;
+      }
+      const position = this.#position as Position;
+      const recent = this.#channel.after(position);
+      if (recent === undefined) {
+        await this.#fromLog(run, position);
+      } else if (recent.length > 0) {
+        await this.#sendAll(run, recent);
+      } else {
+        // The position is the head, and this tick ends after the join: no event can fall between [ORDER-1].
+        this.#join();
+        return;
+      }
+    }
+  }
+
+  async #fromLog(run: number, position: Position): Promise<void> {
+    const channel = this.#channel;
+    const page = await whileAway(
+      () => this.#run !== run,
+      async () => {
+        await channel.settled();
+        return this.#run === run ? channel.pages.read(channel.epoch, position) : undefined;
+      },
+    );
+    if (page === undefined || this.#run !== run) return;
+    if (typeof page !== "string") return this.#sendAll(run, page);
+    // [RESUME-6] Trimmed, rewritten or recreated while this reader was on its way.
+    this.#stop();
+    this.#begin({ kind: "gap", reason: page }, undefined);
+  }
+
+  async #sendAll(run: number, records: readonly ChannelRecord[]): Promise<void> {
+    for (const record of records) {
+      while (this.#reader.buffered() > this.#options.highWaterBytes) {
+        await this.#drain();
+        if (this.#run !== run) return;
+      }
+      this.#sendRecord(record, -1);
+      this.#position = { seq: record.seq, check: record.check, line: record.lastLine };
+    }
+  }
+
+  #sendRecord(record: ChannelRecord, afterLine: number): void {
+    if (this.ndjson) {
+      const frame = sliceAfter(record, afterLine);
+      if (frame !== undefined) this.#reader.send(frame);
+    } else {
+      forEachEvent(record, afterLine, (envelope) => this.#reader.send(envelope));
+    }
+  }
+
+  #join(): void {
+    const channel = this.#channel;
+    const eventId = this.#lastId();
+    this.#reader.join(channel.topic(this.ndjson));
+    this.#phase = "live";
+    channel.goLive(this);
+    if (this.#caughtUpDue) {
+      this.#caughtUpDue = false;
+      this.#reader.send(
+        encodeControl("caught_up", {}, { channel: channel.name, ...(eventId === undefined ? {} : { eventId }) }),
+      );
+    }
+  }
+
+  #drain(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env node
+import { pino } from "pino";
+import { createDevelopmentAuth } from "./auth/development.ts";
+import { createBroker } from "./broker.ts";
+import { ConfigError, loadBrokerConfig } from "./config.ts";
+
+/** Runs one broker with settings from the environment, until SIGTERM or SIGINT. */
+async function main(): Promise<void> {
+  const config = loadBrokerConfig(process.env);
+  if (config.devApiKey === undefined) {
+    throw new ConfigError(
+      "KATA_DEV_API_KEY is not set: give the broker a key of at least 16 characters that clients must present",
+    );
+  }
+  const logger = pino({ level: config.logLevel });
+  const broker = await createBroker({
+    config,
+    logger,
+    ...createDevelopmentAuth({ apiKey: config.devApiKey, teamId: config.devTeamId }),
+  });
+  const stop = (signal: string) => {
+    logger.info({ signal }, "stopping");
+    broker.close().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        logger.error({ err: error }, "stopping failed");
+        process.exit(1);
+      },
+    );
+  };
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`kata: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+});

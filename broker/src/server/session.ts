@@ -1,0 +1,295 @@
+import {
+  CLOSE,
+  type CloseCode,
+  type CommandId,
+  ERRORS,
+  type ErrorCode,
+  type InboundCommand,
+  InboundCommandSchema,
+} from "@kata/protocol";
+import type { ChannelAccess } from "../auth/adapters.ts";
+import { authorizeChannel } from "../auth/authorize-channel.ts";
+import { mayDo, type Principal, samePrincipal } from "../auth/principal.ts";
+import type { Credentials, Resolution } from "../auth/resolve-principal.ts";
+import type { BrokerConfig } from "../config.ts";
+import type { Channels } from "../delivery/channels.ts";
+import { encodeControl } from "../delivery/control.ts";
+import type { StartRequest } from "../delivery/locate.ts";
+import { positionId } from "../delivery/position.ts";
+import { type Reader, Subscription } from "../delivery/subscription.ts";
+import type { EventLog } from "../log/event-log.ts";
+import type { Logger } from "../logger.ts";
+import { ErrorsPerMinute } from "./errors-per-minute.ts";
+import { EXPLAINED, errorPayload } from "./wire-error.ts";
+
+/** What a session sees of its socket. Nothing throws, whatever state the socket is in. */
+export interface SessionSocket extends Reader {
+  ping(): void;
+  /** Closes it; at most 123 bytes of reason. */
+  end(code: CloseCode, reason: string): void;
+}
+
+/** What all sessions share. */
+export interface SessionDeps {
+  readonly config: BrokerConfig;
+  readonly channels: Channels;
+  readonly log: EventLog;
+  readonly access: ChannelAccess;
+  readonly resolve: (credentials: Credentials) => Promise<Resolution>;
+  readonly onAdapterError: (adapter: string, error: unknown) => void;
+  readonly logger: Logger;
+}
+
+/** A place taken by a channel: empty while it is being authorized, so that limits hold and an unsubscribe finds it. */
+interface Slot {
+  subscription?: Subscription;
+}
+
+type Command<T extends InboundCommand["type"]> = Extract<InboundCommand, { type: T }>;
+
+/** One authenticated connection: its commands, its subscriptions, its heartbeat. */
+export class Session {
+  readonly #socket: SessionSocket;
+  readonly #deps: SessionDeps;
+  readonly #ndjson: boolean;
+  readonly #slots = new Map<string, Slot>();
+  readonly #errors: ErrorsPerMinute;
+  #principal: Principal;
+  #closed = false;
+  #heardAt = performance.now();
+  #pingedAt = performance.now();
+  /** When the socket last took bytes, or had none to take. */
+  #movedAt = performance.now();
+
+  constructor(socket: SessionSocket, principal: Principal, ndjson: boolean, deps: SessionDeps) {
+    this.#socket = socket;
+    this.#principal = principal;
+    this.#ndjson = ndjson;
+    this.#deps = deps;
+    this.#errors = new ErrorsPerMinute(deps.config.maxErrorsPerMinute);
+  }
+
+  /** A frame came in. */
+  receive(data: ArrayBuffer, isBinary: boolean): void {
+    this.heard();
+    if (isBinary) return this.#refuse("binary_frame", "commands are JSON in text frames, this frame is binary");
+    if (data.byteLength > this.#deps.config.maxCommandBytes) {
+      return this.#refuse(
+        "too_large",
+        `a command has at most ${this.#deps.config.maxCommandBytes} bytes, this one has ${data.byteLength}`,
+      );
+    }
+    let json: unknown;
+    try {
+      json = JSON.parse(Buffer.from(data).toString("utf8"));
+    } catch {
+      return this.#refuse("invalid_json", "the frame is not JSON");
+    }
+    const parsed = InboundCommandSchema.safeParse(json);
+    if (!parsed.success) {
+      return this.#refuse("invalid_command", explain(parsed.error.issues[0]), { id: idOf(json) });
+    }
+    this.#perform(parsed.data);
+  }
+
+  /** Anything at all came from the other side. */
+  heard(): void {
+    this.#heardAt = performance.now();
+  }
+
+  /** The socket took bytes: a sign of life too, from a reader that is slow. */
+  drained(): void {
+    this.heard();
+    this.#movedAt = this.#heardAt;
+    for (const slot of this.#slots.values()) slot.subscription?.drained();
+  }
+
+  /** Called often: pings, and ends a connection that is dead or stuck. */
+  beat(now: number): void {
+    const { heartbeatIntervalMs, heartbeatTimeoutMs, stallTimeoutMs } = this.#deps.config;
+    if (this.#socket.buffered() === 0) this.#movedAt = now;
+    if (now - this.#heardAt > heartbeatTimeoutMs) {
+      return this.end(CLOSE.heartbeatTimeout, `heartbeat timeout: nothing heard for ${heartbeatTimeoutMs} ms`);
+    }
+    if (now - this.#movedAt > stallTimeoutMs) {
+      return this.end(CLOSE.noProgress, `no progress: nothing was read for ${stallTimeoutMs} ms`);
+    }
+    if (now - this.#pingedAt >= heartbeatIntervalMs) {
+      this.#pingedAt = now;
+      this.#socket.ping();
+    }
+  }
+
+  /** [CLOSE-3] Says when to come back, then closes. */
+  dismiss(afterMs: number): void {
+    this.#socket.send(encodeControl("reconnect", { afterMs }));
+    this.end(CLOSE.restarting, "the broker is restarting");
+  }
+
+  end(code: CloseCode, reason: string): void {
+    if (this.#closed) return;
+    this.closed();
+    this.#socket.end(code, reason);
+  }
+
+  /** The socket is gone: nothing of the session stays. */
+  closed(): void {
+    this.#closed = true;
+    for (const slot of this.#slots.values()) this.#release(slot);
+    this.#slots.clear();
+  }
+
+  #perform(command: InboundCommand): void {
+    switch (command.type) {
+      case "subscribe":
+        return this.#later(this.#subscribe(command));
+      case "unsubscribe":
+        return this.#unsubscribe(command);
+      case "ping":
+        return this.#ping(command);
+      case "auth":
+        return this.#later(this.#authenticate(command));
+    }
+  }
+
+  async #subscribe(command: Command<"subscribe">): Promise<void> {
+    const { channel, id } = command;
+    const { config, access, channels, log, onAdapterError } = this.#deps;
+    if (this.#slots.has(channel)) {
+      return this.#refuse(
+        "already_subscribed",
+        `${channel} is subscribed on this connection: unsubscribe first`,
+        command,
+      );
+    }
+    if (this.#slots.size >= config.maxSubscriptionsPerConnection) {
+      const limit = config.maxSubscriptionsPerConnection;
+      return this.#refuse(
+        "subscription_limit",
+        `a connection has at most ${limit} subscriptions: unsubscribe one, or open another connection`,
+        command,
+      );
+    }
+    if (!mayDo(this.#principal, "subscribe")) return this.#refuse("forbidden", EXPLAINED.scope, command);
+    const slot: Slot = {};
+    this.#slots.set(channel, slot);
+    const { subject, errorCode } = await authorizeChannel(channel, this.#principal, access, onAdapterError);
+    // Unsubscribed, or gone, in the meantime: that was answered already.
+    if (this.#slots.get(channel) !== slot) return;
+    if (errorCode !== undefined) {
+      this.#slots.delete(channel);
+      return this.#refuse(errorCode, EXPLAINED[errorCode], command);
+    }
+    const subscription = new Subscription({
+      channel: channels.open(channel, subject),
+      log,
+      reader: this.#socket,
+      ndjson: this.#ndjson,
+      highWaterBytes: config.highWaterBytes,
+      onDefect: (error) => {
+        this.#deps.logger.error({ err: error, channel }, "a subscription failed");
+        if (this.#slots.get(channel) === slot) this.#slots.delete(channel);
+        this.#release(slot);
+        this.#refuse("internal", "the subscription failed: subscribe again", { channel });
+      },
+    });
+    slot.subscription = subscription;
+    subscription.start(startOf(command), id);
+  }
+
+  #unsubscribe(command: Command<"unsubscribe">): void {
+    const { channel, id } = command;
+    const slot = this.#slots.get(channel);
+    if (slot === undefined)
+      return this.#refuse("not_subscribed", `${channel} is not subscribed on this connection`, command);
+    this.#slots.delete(channel);
+    const eventId = this.#release(slot);
+    this.#socket.send(
+      encodeControl(
+        "unsubscribed",
+        id === undefined ? {} : { id },
+        eventId === undefined ? { channel } : { channel, eventId },
+      ),
+    );
+  }
+
+  /** [PING-1] The oldest of the live channels' marks: all of them are complete up to there. */
+  #ping(command: Command<"ping">): void {
+    let oldest: { seq: number; eventId: string } | undefined;
+    for (const { subscription } of this.#slots.values()) {
+      if (subscription?.live !== true) continue;
+      const { mark, epoch } = subscription.channel;
+      if (oldest === undefined || mark.seq < oldest.seq) oldest = { seq: mark.seq, eventId: positionId(epoch, mark) };
+    }
+    const payload = command.id === undefined ? {} : { id: command.id };
+    this.#socket.send(encodeControl("pong", payload, oldest === undefined ? {} : { eventId: oldest.eventId }));
+  }
+
+  async #authenticate(command: Command<"auth">): Promise<void> {
+    const { principal, errorCode } = await this.#deps.resolve({ token: command.token });
+    if (this.#closed) return;
+    if (errorCode !== undefined) return this.#refuse(errorCode, EXPLAINED[errorCode], command);
+    if (!samePrincipal(principal, this.#principal)) {
+      return this.#refuse("forbidden", "these credentials are somebody else's: open a new connection with them", {
+        id: command.id,
+      });
+    }
+    this.#principal = principal;
+    const payload = {
+      teamId: principal.teamId,
+      ...(principal.type === "session_user" ? { expiresAt: new Date(principal.expiresAt).toISOString() } : {}),
+      ...(command.id === undefined ? {} : { id: command.id }),
+    };
+    this.#socket.send(encodeControl("authenticated", payload));
+  }
+
+  #release(slot: Slot): string | undefined {
+    const { subscription } = slot;
+    if (subscription === undefined) return undefined;
+    const eventId = subscription.close();
+    this.#deps.channels.release(subscription.channel);
+    return eventId;
+  }
+
+  /** [COMMAND-3] Answers a command that failed; too many of them cost the connection [COMMAND-5]. */
+  #refuse(
+    code: ErrorCode,
+    message: string,
+    about: { id?: CommandId | undefined; channel?: string | undefined } = {},
+  ): void {
+    if (this.#closed) return;
+    this.#socket.send(encodeControl("error", errorPayload(code, message, about)));
+    if (ERRORS[code].retryable || !this.#errors.exceededBy(performance.now())) return;
+    const limit = this.#deps.config.maxErrorsPerMinute;
+    const reason = `more than ${limit} failed commands within a minute`;
+    this.#socket.send(encodeControl("error", errorPayload("too_many_errors", `${reason}: mend the client`)));
+    this.end(CLOSE.tooMuch, reason);
+  }
+
+  #later(work: Promise<void>): void {
+    work.catch((error: unknown) => {
+      this.#deps.logger.error({ err: error }, "a command failed");
+      this.#refuse("internal", "the command failed: try again");
+    });
+  }
+}
+
+function startOf(command: Command<"subscribe">): StartRequest {
+  if (command.lastEventId !== undefined) return { kind: "after", eventId: command.lastEventId };
+  if (command.rewind !== undefined) return { kind: "rewind", rewind: command.rewind };
+  return { kind: "now" };
+}
+
+function explain(issue: { path: readonly PropertyKey[]; message: string } | undefined): string {
+  if (issue === undefined) return "not a command";
+  const where = issue.path.map(String).join(".");
+  return where === "" ? issue.message : `${where}: ${issue.message}`;
+}
+
+/** The id of a command that is none, so that its sender can still tell which one it was. */
+function idOf(json: unknown): CommandId | undefined {
+  if (typeof json !== "object" || json === null || !("id" in json)) return undefined;
+  const { id } = json;
+  if (typeof id === "string" && id.length > 0 && id.length <= 128) return id;
+  return Number.isSafeInteger(id) ? (id as number) : undefined;
+}

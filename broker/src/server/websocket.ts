@@ -1,0 +1,113 @@
+import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebSocket } from "uWebSockets.js";
+import { type CloseCode, ERRORS, SUBPROTOCOL_NDJSON } from "@kata/protocol/wire";
+import type { Principal } from "../auth/principal.ts";
+import { encodeControl } from "../delivery/control.ts";
+import { parseCredentials, parseSubprotocols } from "./credentials.ts";
+import { answerError } from "./respond.ts";
+import { Session, type SessionDeps, type SessionSocket } from "./session.ts";
+import { EXPLAINED, errorPayload } from "./wire-error.ts";
+
+/** What a socket carries from its upgrade to its end. */
+interface Attached {
+  readonly admission: { readonly principal: Principal; readonly ndjson: boolean } | { readonly refused: Refusal };
+  /** Whether the socket may still be called. */
+  open: boolean;
+  session?: Session;
+}
+
+type Refusal = "unauthenticated" | "token_expired" | "unavailable";
+
+/** Frames beyond this many times the command limit are not read at all: the WebSocket layer closes the connection. */
+const HARD_LIMIT_FACTOR = 16;
+
+// uWebSockets.js lifetime rules, all kept here: a request dies with its callback, so everything is read from it first;
+// a response needs onAborted before any await; a message's buffer dies with its callback (Session parses it at once);
+// after close, nothing may be called on the socket.
+
+/** Serves `/ws`. Returns the sessions that are open, for heartbeats and for closing. */
+export function serveWebSocket(app: TemplatedApp, deps: SessionDeps): ReadonlySet<Session> {
+  const sessions = new Set<Session>();
+  app.ws<Attached>("/ws", {
+    maxPayloadLength: deps.config.maxCommandBytes * HARD_LIMIT_FACTOR,
+    // Nothing is ever dropped; delivery looks at what is buffered and slows down [ORDER-1].
+    maxBackpressure: 0,
+    closeOnBackpressureLimit: 0,
+    // The session keeps its own heartbeat, with a close code and a reason [HEARTBEAT-2].
+    idleTimeout: 0,
+    sendPingsAutomatically: false,
+    upgrade: (res, req, context) => void upgrade(res, req, context, deps),
+    open: (ws) => {
+      const attached = ws.getUserData();
+      if ("refused" in attached.admission) return refuse(ws, attached.admission.refused);
+      const { principal, ndjson } = attached.admission;
+      attached.session = new Session(createSocket(ws, attached), principal, ndjson, deps);
+      sessions.add(attached.session);
+    },
+    message: (ws, data, isBinary) => ws.getUserData().session?.receive(data, isBinary),
+    ping: (ws) => ws.getUserData().session?.heard(),
+    pong: (ws) => ws.getUserData().session?.heard(),
+    drain: (ws) => ws.getUserData().session?.drained(),
+    close: (ws) => {
+      const attached = ws.getUserData();
+      attached.open = false;
+      if (attached.session === undefined) return;
+      sessions.delete(attached.session);
+      attached.session.closed();
+    },
+  });
+  return sessions;
+}
+
+async function upgrade(
+  res: HttpResponse,
+  req: HttpRequest,
+  context: us_socket_context_t,
+  deps: SessionDeps,
+): Promise<void> {
+  const key = req.getHeader("sec-websocket-key");
+  const protocols = req.getHeader("sec-websocket-protocol");
+  const extensions = req.getHeader("sec-websocket-extensions");
+  const { chosen, bearer } = parseSubprotocols(protocols);
+  const credentials = parseCredentials({
+    apiKey: req.getHeader("x-api-key"),
+    authorization: req.getHeader("authorization"),
+    bearer,
+  });
+  let aborted = false;
+  res.onAborted(() => {
+    aborted = true;
+  });
+  const { principal, errorCode } = await deps.resolve(credentials);
+  if (aborted) return;
+  if (principal === undefined && chosen === undefined) return answerError(res, errorCode, EXPLAINED[errorCode]);
+  const admission: Attached["admission"] =
+    principal === undefined ? { refused: errorCode } : { principal, ndjson: chosen === SUBPROTOCOL_NDJSON };
+  res.cork(() => res.upgrade<Attached>({ admission, open: true }, key, chosen ?? "", extensions, context));
+}
+
+/** [CONNECT-4] A browser sees no HTTP status, but it sees this. */
+function refuse(ws: WebSocket<Attached>, code: Refusal): void {
+  ws.send(encodeControl("error", errorPayload(code, EXPLAINED[code])), false);
+  ws.end(ERRORS[code].close, EXPLAINED[code]);
+}
+
+function createSocket(ws: WebSocket<Attached>, attached: Attached): SessionSocket {
+  return {
+    send(frame) {
+      if (attached.open) ws.send(frame, false);
+    },
+    buffered: () => (attached.open ? ws.getBufferedAmount() : 0),
+    join(topic) {
+      if (attached.open) ws.subscribe(topic);
+    },
+    leave(topic) {
+      if (attached.open) ws.unsubscribe(topic);
+    },
+    ping() {
+      if (attached.open) ws.ping();
+    },
+    end(code: CloseCode, reason: string) {
+      if (attached.open) ws.end(code, reason);
+    },
+  };
+}

@@ -1,0 +1,26 @@
+import { type CommandId, ERRORS, type ErrorCode, type ErrorPayload } from "@kata/protocol/wire";
+
+/** The payload of an error [ERROR-1], the same on the WebSocket and over HTTP. */
+export function errorPayload(
+  code: ErrorCode,
+  message: string,
+  about: { id?: CommandId | undefined; channel?: string | undefined } = {},
+): ErrorPayload {
+  return {
+    code,
+    message,
+    retryable: ERRORS[code].retryable,
+    ...(about.id === undefined ? {} : { id: about.id }),
+    ...(about.channel === undefined ? {} : { channel: about.channel }),
+  };
+}
+
+/** What a person is told where every case of a code is the same. */
+export const EXPLAINED = {
+  unauthenticated: "these credentials are not valid: present an API key or a session token",
+  token_expired: "the session token has expired: fetch a fresh one",
+  unavailable: "the broker cannot check or do this now: try again soon",
+  forbidden: "no such channel for your team",
+  invalid_channel: "a channel is team:{id}, spec:{id} or agent:{id}, with ids of [A-Za-z0-9_-], 1 to 128 characters",
+  scope: "this API key may not do that: use one with the right scope",
+} as const;

@@ -1,0 +1,113 @@
+import { type Backoff, backoffDelay } from "./backoff.ts";
+
+/** What an application sees; see {@link ConnectionChange}. */
+export type ConnectionStatus = "disconnected" | "connecting" | "connected" | "failed" | "closed";
+
+/**
+ * - `idle`: connect() was not called yet
+ * - `opening`: a socket is being opened
+ * - `greeting`: it is open and commands are sent, but a broker that refuses says so only now ([CONNECT-4])
+ * - `connected`: the broker has answered
+ * - `waiting`: for the next attempt
+ * - `failed`: the broker refuses for good
+ * - `closed`: close() was called
+ */
+export type ConnectionStep = "idle" | "opening" | "greeting" | "connected" | "waiting" | "failed" | "closed";
+
+export type ConnectionInput =
+  /** connect() was called */
+  | { readonly type: "connect" }
+  /** the socket is open */
+  | { readonly type: "opened" }
+  /** the broker has said something that is no refusal */
+  | { readonly type: "answered" }
+  /** [CLOSE-3] the broker asks to come back in a slot of our own */
+  | { readonly type: "slot"; readonly afterMs: number }
+  /** the socket is gone. `blame`: because of what this side did or could not read, so that a quick return would not help */
+  | { readonly type: "lost"; readonly blame: boolean }
+  /** the broker closed with a code that says: do not come back ([CLOSE-1]) */
+  | { readonly type: "refused" }
+  /** the wait is over */
+  | { readonly type: "due" }
+  /** close() was called */
+  | { readonly type: "close" };
+
+export interface ConnectionState {
+  readonly step: ConnectionStep;
+  /** Attempts in a row that came to nothing. */
+  readonly failures: number;
+  /** Of `waiting`: for how many milliseconds. */
+  readonly delayMs: number;
+  /** What `reconnect` asked for, if it did; milliseconds. */
+  readonly slotMs: number | undefined;
+}
+
+export interface ConnectionPolicy {
+  readonly backoff: Backoff;
+  readonly random: () => number;
+}
+
+export const INITIAL_CONNECTION: ConnectionState = { step: "idle", failures: 0, delayMs: 0, slotMs: undefined };
+
+type Row = Readonly<Record<ConnectionInput["type"], ConnectionStep>>;
+
+const NEXT: Readonly<Record<ConnectionStep, Row>> = {
+  idle: row("idle", { connect: "opening", close: "closed" }),
+  opening: row("opening", { opened: "greeting", lost: "waiting", refused: "failed", close: "closed" }),
+  greeting: row("greeting", { answered: "connected", lost: "waiting", refused: "failed", close: "closed" }),
+  connected: row("connected", { lost: "waiting", refused: "failed", close: "closed" }),
+  waiting: row("waiting", { due: "opening", close: "closed" }),
+  // The reason may be gone (a key restored, a right granted): the application may ask again, this SDK does not.
+  failed: row("failed", { connect: "opening", close: "closed" }),
+  closed: row("closed", {}),
+};
+
+/** Every input that is not named leaves the step as it is. */
+function row(stay: ConnectionStep, moves: Partial<Row>): Row {
+  return {
+    connect: stay,
+    opened: stay,
+    answered: stay,
+    slot: stay,
+    lost: stay,
+    refused: stay,
+    due: stay,
+    close: stay,
+    ...moves,
+  };
+}
+
+/** What an application sees of a step. */
+export const STATUS_OF: Readonly<Record<ConnectionStep, ConnectionStatus>> = {
+  idle: "disconnected",
+  opening: "connecting",
+  greeting: "connecting",
+  connected: "connected",
+  waiting: "connecting",
+  failed: "failed",
+  closed: "closed",
+};
+
+/** The state after an input; the same object if the input means nothing there. */
+export function nextConnection(
+  state: ConnectionState,
+  input: ConnectionInput,
+  policy: ConnectionPolicy,
+): ConnectionState {
+  if (input.type === "slot" && (state.step === "greeting" || state.step === "connected")) {
+    return { ...state, slotMs: input.afterMs };
+  }
+  const step = NEXT[state.step][input.type];
+  if (step === state.step) return state;
+  if (input.type === "lost") return wait(state, input.blame, policy);
+  const failures = input.type === "connect" ? 0 : state.failures;
+  return { step, failures, delayMs: 0, slotMs: state.slotMs };
+}
+
+function wait(state: ConnectionState, blame: boolean, policy: ConnectionPolicy): ConnectionState {
+  // Only a broker that has answered was worth coming to: one that accepts and drops is not hammered.
+  const failures = state.step === "connected" && !blame ? 0 : state.failures;
+  if (state.slotMs !== undefined) return { step: "waiting", failures, delayMs: state.slotMs, slotMs: undefined };
+  const delayMs = backoffDelay(failures, policy.backoff, policy.random);
+  return { step: "waiting", failures: failures + 1, delayMs, slotMs: undefined };
+}

@@ -1,0 +1,245 @@
+import { CLOSE, type ErrorPayload, type InboundCommand, mayReconnect, SUBPROTOCOL_NDJSON } from "@kata/protocol/wire";
+import { type Cancel, type Clock, MAX_TIMER_MS } from "./clock.ts";
+import {
+  type ConnectionInput,
+  type ConnectionState,
+  type ConnectionStatus,
+  INITIAL_CONNECTION,
+  nextConnection,
+  STATUS_OF,
+} from "./connection-state.ts";
+import { decode, type Incoming, linesOf, MalformedMessage } from "./decode.ts";
+import { type Liveness, startLiveness } from "./liveness.ts";
+import type { Settings } from "./options.ts";
+import type { OpenSocket, Socket } from "./socket.ts";
+
+/**
+ * Why a connection changed.
+ * - `connect`, `close`: the application called it
+ * - `connected`: the broker answered
+ * - `lost`: the socket was closed, or never opened; `closeCode` says how
+ * - `timeout`: nothing was heard for too long; `connect_timeout`: no answer to a new connection
+ * - `protocol_error`: the broker said something that is no message
+ * - `refused`: closed with a code that says not to come back
+ */
+export type ConnectionCode =
+  | "connect"
+  | "connected"
+  | "lost"
+  | "timeout"
+  | "connect_timeout"
+  | "protocol_error"
+  | "refused"
+  | "close";
+
+/** One step of the connection. While it is `connecting`, every attempt that failed is told: the status stays, code and delay change. */
+export interface ConnectionChange {
+  readonly status: ConnectionStatus;
+  readonly previous: ConnectionStatus;
+  readonly code: ConnectionCode;
+  /** For people. */
+  readonly reason: string;
+  /** The WebSocket close code, where there was one. */
+  readonly closeCode?: number;
+  /** How long until the next attempt, in milliseconds. */
+  readonly retryInMs?: number;
+  /** What the broker said before it closed. */
+  readonly error?: ErrorPayload;
+}
+
+interface Why {
+  readonly code: ConnectionCode;
+  readonly reason: string;
+  readonly closeCode?: number;
+}
+
+export interface ConnectionPorts {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly openSocket: OpenSocket;
+  /** Everything that comes from outside runs inside. */
+  batch<T>(work: () => T): T;
+}
+
+/** What goes up. Called inside `batch`. */
+export interface ConnectionListener {
+  changed(change: ConnectionChange): void;
+  /** Commands can be sent; the broker has not answered yet. */
+  opened(): void;
+  /** They can no more. */
+  lost(): void;
+  message(message: Incoming): void;
+  /** The command to ping with. */
+  ping(): InboundCommand;
+}
+
+/** One connection to a broker, made again and again: socket, heartbeat, timers. What it should do next is decided in connection-state.ts. */
+export class Connection {
+  readonly #settings: Settings;
+  readonly #ports: ConnectionPorts;
+  readonly #listener: ConnectionListener;
+  #state: ConnectionState = INITIAL_CONNECTION;
+  #socket: Socket | undefined;
+  #liveness: Liveness | undefined;
+  #timer: Cancel = () => {};
+  #refusal: ErrorPayload | undefined;
+
+  constructor(settings: Settings, ports: ConnectionPorts, listener: ConnectionListener) {
+    this.#settings = settings;
+    this.#ports = ports;
+    this.#listener = listener;
+  }
+
+  get status(): ConnectionStatus {
+    return STATUS_OF[this.#state.step];
+  }
+
+  /** Whether commands can be sent. */
+  get open(): boolean {
+    return this.#state.step === "greeting" || this.#state.step === "connected";
+  }
+
+  connect(): void {
+    this.#apply({ type: "connect" }, { code: "connect", reason: "connect() was called" });
+  }
+
+  close(): void {
+    this.#socket?.close();
+    this.#socket = undefined;
+    this.#apply({ type: "close" }, { code: "close", reason: "close() was called" });
+  }
+
+  /** Only while open. */
+  send(command: InboundCommand): void {
+    this.#socket?.send(JSON.stringify(command));
+  }
+
+  /** Gives the socket up because of what the broker said on it. */
+  protocolError(reason: string): void {
+    this.#apply({ type: "lost", blame: true }, { code: "protocol_error", reason });
+  }
+
+  #apply(input: ConnectionInput, why: Why): void {
+    const before = this.#state;
+    const after = nextConnection(before, input, { backoff: this.#settings.backoff, random: this.#ports.random });
+    if (after === before) return;
+    this.#state = after;
+    if (after.step === before.step) return;
+    const previous = STATUS_OF[before.step];
+    const status = STATUS_OF[after.step];
+    if (status !== previous || after.step === "waiting") {
+      this.#listener.changed({
+        status,
+        previous,
+        ...why,
+        ...(after.step === "waiting" ? { retryInMs: after.delayMs } : {}),
+        ...(this.#refusal === undefined ? {} : { error: this.#refusal }),
+      });
+    }
+    this.#enter(before, after);
+  }
+
+  #enter(before: ConnectionState, after: ConnectionState): void {
+    if (after.step === "greeting") return this.#greet();
+    this.#timer();
+    if (after.step === "connected") return;
+    const wasOpen = before.step === "greeting" || before.step === "connected";
+    this.#release();
+    if (wasOpen) this.#listener.lost();
+    if (after.step === "waiting") {
+      this.#timer = this.#after(Math.min(after.delayMs, MAX_TIMER_MS), () => this.#due());
+    }
+    if (after.step === "opening") this.#open();
+  }
+
+  #due(): void {
+    this.#apply({ type: "due" }, { code: "connect", reason: "the wait is over" });
+  }
+
+  #release(): void {
+    this.#liveness?.stop();
+    this.#liveness = undefined;
+    this.#socket?.drop();
+    this.#socket = undefined;
+    this.#refusal = undefined;
+  }
+
+  #open(): void {
+    const { connectTimeoutMs, protocols, url } = this.#settings;
+    this.#timer = this.#after(connectTimeoutMs, () =>
+      this.#apply({ type: "lost", blame: false }, { code: "connect_timeout", reason: "no answer from the broker" }),
+    );
+    let ndjson = false;
+    try {
+      const socket = this.#ports.openSocket(url, protocols, {
+        opened: (protocol) =>
+          this.#ports.batch(() => {
+            ndjson = protocol === SUBPROTOCOL_NDJSON;
+            this.#apply({ type: "opened" }, { code: "connected", reason: "the socket is open" });
+          }),
+        frame: (data) => this.#frame(socket, data, ndjson),
+        closed: (code, reason) => this.#ports.batch(() => this.#closed(code, reason)),
+      });
+      this.#socket = socket;
+    } catch {
+      // What the host says may repeat the subprotocols, and with them the credentials.
+      this.#apply({ type: "lost", blame: false }, { code: "lost", reason: "the host could not open a WebSocket" });
+    }
+  }
+
+  #greet(): void {
+    const { pingIntervalMs, timeoutMs } = this.#settings;
+    this.#liveness = startLiveness({
+      clock: { after: (ms, run) => this.#after(ms, run) },
+      pingIntervalMs,
+      timeoutMs,
+      ping: () => this.send(this.#listener.ping()),
+      dead: () =>
+        this.#apply({ type: "lost", blame: false }, { code: "timeout", reason: `nothing heard for ${timeoutMs} ms` }),
+    });
+    this.#listener.opened();
+  }
+
+  #frame(socket: Socket, data: unknown, ndjson: boolean): void {
+    this.#liveness?.heard();
+    try {
+      for (const line of linesOf(data, ndjson)) {
+        const message = decode(line);
+        this.#ports.batch(() => this.#message(message));
+        // A handler may have closed the client, or the message ended the connection: the rest is not ours any more.
+        if (this.#socket !== socket) return;
+      }
+    } catch (error) {
+      if (!(error instanceof MalformedMessage)) throw error;
+      this.#ports.batch(() => this.protocolError(error.message));
+    }
+  }
+
+  #message(message: Incoming): void {
+    if (message.kind === "reconnect") {
+      this.#apply({ type: "slot", afterMs: message.afterMs }, { code: "lost", reason: "the broker restarts" });
+      return;
+    }
+    if (message.kind === "error" && message.error.id === undefined && this.#state.step === "greeting") {
+      this.#refusal = message.error;
+      return;
+    }
+    if (message.kind !== "error") {
+      this.#apply({ type: "answered" }, { code: "connected", reason: "the broker answered" });
+    }
+    this.#listener.message(message);
+  }
+
+  #closed(closeCode: number, text: string): void {
+    const reason = text === "" ? `the connection was closed (${closeCode})` : text;
+    if (mayReconnect(closeCode)) {
+      this.#apply({ type: "lost", blame: closeCode === CLOSE.tooMuch }, { code: "lost", reason, closeCode });
+    } else {
+      this.#apply({ type: "refused" }, { code: "refused", reason, closeCode });
+    }
+  }
+
+  #after(ms: number, run: () => void): Cancel {
+    return this.#ports.clock.after(ms, () => this.#ports.batch(run));
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * Why an event was not published. `retryable`: whether publishing the same event later can succeed.
+ * The codes that the protocol also has mean the same there.
+ */
+const POLICY = {
+  /** No channel, or its id is none: `team:{id}`, `spec:{id}`, `agent:{id}`. */
+  invalid_channel: { retryable: false },
+  /** A type, payload, timestamp or idempotency key that no event can have. */
+  invalid_event: { retryable: false },
+  /** The event's line is over its limit, or over what NATS or the stream takes. */
+  too_large: { retryable: false },
+  /** Another team's channel, or NATS refuses this publisher the channel. */
+  forbidden: { retryable: false },
+  /** NATS refused the credentials. */
+  unauthenticated: { retryable: false },
+  /** The log refused the record for good (a sealed stream, another stream on the subject). */
+  rejected: { retryable: false },
+  /** More is waiting than `maxQueueBytes`: wait for some of it (`flush()`), then go on. */
+  queue_full: { retryable: true },
+  /** The log did not answer in time, see `stored`. */
+  unavailable: { retryable: true },
+  /** This publisher, or the connection it was given, is closed. */
+  closed: { retryable: false },
+} as const;
+
+export type PublisherErrorCode = keyof typeof POLICY;
+
+/** Whether an event that was rejected can be in the log all the same. */
+export type Stored = "no" | "unknown";
+
+/** Everything that `publish`, `publishMany`, `close` and `createPublisher` reject with, a caller's bad options excepted (TypeError). */
+export class PublisherError extends Error {
+  readonly code: PublisherErrorCode;
+  readonly retryable: boolean;
+  /**
+   * `no`: the event is not in the log and will not get there. `unknown`: it was sent, and no answer came; publish
+   * with an idempotency key where that matters.
+   */
+  readonly stored: Stored;
+
+  constructor(code: PublisherErrorCode, message: string, options: { stored?: Stored; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "PublisherError";
+    this.code = code;
+    this.retryable = POLICY[code].retryable;
+    this.stored = options.stored ?? "no";
+  }
+}

@@ -1,0 +1,56 @@
+import { headers, type MsgHdrs } from "@nats-io/transport-node";
+import type { OutgoingRecord } from "./record.ts";
+
+/** Header of a record with an idempotency key: which publish stored it. */
+export const PUBLISH_ID_HEADER = "Kata-Publish-Id";
+
+/** A record that the log has not acknowledged yet, and how far it is. All times are ms since 1970. */
+export interface Flight {
+  readonly record: OutgoingRecord;
+  readonly headers: MsgHdrs;
+  /** `ready`: to be sent at `dueAt`. `sent`: to be acknowledged by `dueAt`. `checking`: the log is asked whether it has it. */
+  state: "ready" | "sent" | "checking";
+  dueAt: number;
+  /** The last token of the inbox subject on which its acknowledgement comes. */
+  token: string;
+  /** How many times it was sent. */
+  attempts: number;
+  /** How many times it failed in a row, and how it failed last. */
+  failures: number;
+  problem: string | undefined;
+  /** Since when a copy of it can be in the log: the first time it was sent, or the last time that the log was found not to have it. */
+  maybeSince: number;
+  /** If it is in the log, then behind this sequence. */
+  floorSeq: number;
+  /** Goes up with each change of state, so that an answer to what was asked before is recognised as such. */
+  version: number;
+}
+
+export function createFlight(record: OutgoingRecord, stream: string): Flight {
+  const { messageId, publishId } = record.identity;
+  const hdrs = headers();
+  hdrs.set("Nats-Msg-Id", messageId);
+  hdrs.set("Nats-Expected-Stream", stream);
+  if (publishId !== undefined) hdrs.set(PUBLISH_ID_HEADER, publishId);
+  return {
+    record,
+    headers: hdrs,
+    state: "ready",
+    dueAt: 0,
+    token: "",
+    attempts: 0,
+    failures: 0,
+    problem: undefined,
+    maybeSince: 0,
+    floorSeq: 0,
+    version: 0,
+  };
+}
+
+/**
+ * Whether sending the record once more could store it twice: JetStream recognises a message id only within the
+ * stream's duplicate window. A quarter of it is left as a margin for the way there.
+ */
+export function mayBeForgotten(flight: Flight, duplicateWindowMs: number, now: number): boolean {
+  return flight.attempts > 0 && now - flight.maybeSince >= duplicateWindowMs * 0.75;
+}

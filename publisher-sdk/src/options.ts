@@ -1,0 +1,83 @@
+import { isId, MAX_EVENT_BYTES, MAX_RECORD_BYTES, STREAM } from "@kata/protocol/wire";
+import type { NatsConnection } from "@nats-io/transport-node";
+
+export interface PublisherOptions {
+  /** NATS servers, `nats://host:port` or `host:port`; credentials in them (`nats://user:pass@…`) are used if there is no `apiKey`. */
+  readonly servers?: string | readonly string[];
+  /** The same for one server. Exactly one of `servers`, `url` and `connection` is given. */
+  readonly url?: string;
+  /** A connection that the caller owns: `close()` leaves it open. Its own reconnect settings apply. */
+  readonly connection?: NatsConnection;
+  /**
+   * Sent to NATS as its authentication token. A server that asks for no authentication (`no_auth_user`) refuses
+   * tokens; it is then connected to without, and only if it says itself that it requires none.
+   */
+  readonly apiKey?: string;
+  /** The team that owns the channels: `[A-Za-z0-9_-]{1,128}`. */
+  readonly teamId: string;
+  /** The secret that turns an idempotency key into a message id nobody else can guess; without it the key is only hashed. */
+  readonly idempotencySecret?: string | Uint8Array;
+  /** The name of the stream, default `KATA`. */
+  readonly stream?: string;
+  /** How long a server may take to accept the first connection, milliseconds; default 5,000. */
+  readonly connectTimeoutMs?: number;
+  /** How long an acknowledgement may take before it is asked what became of it, milliseconds; default 5,000. */
+  readonly ackTimeoutMs?: number;
+  /** How long an event is tried, milliseconds; then it is rejected as `unavailable`, up to a second later. Default 60,000; Infinity never gives up. */
+  readonly publishTimeoutMs?: number;
+  /** How long `close()` waits for what is left, milliseconds; default 10,000. */
+  readonly closeTimeoutMs?: number;
+  /** Upper bound of a record that holds more than one event, in bytes; default 256 KiB, at most 512 KiB. */
+  readonly maxRecordBytes?: number;
+  /** Upper bound of the events in a record; default 1,000. */
+  readonly maxRecordEvents?: number;
+  /** Upper bound of one event's line in bytes; default and at most 512 KiB ([EVENT-5]). */
+  readonly maxEventBytes?: number;
+  /** Upper bound of what is accepted and not yet settled, in bytes, with 256 for each event's bookkeeping; default 64 MiB. */
+  readonly maxQueueBytes?: number;
+}
+
+/** The options with every default filled in. */
+export interface Settings {
+  readonly teamId: string;
+  readonly stream: string;
+  readonly idempotencySecret: string | Uint8Array | undefined;
+  readonly connectTimeoutMs: number;
+  readonly ackTimeoutMs: number;
+  readonly publishTimeoutMs: number;
+  readonly closeTimeoutMs: number;
+  readonly maxRecordBytes: number;
+  readonly maxRecordEvents: number;
+  readonly maxEventBytes: number;
+  readonly maxQueueBytes: number;
+}
+
+/** @throws TypeError for options that no publisher can have. */
+export function settingsOf(options: PublisherOptions): Settings {
+  const given = [options.servers, options.url, options.connection].filter((way) => way !== undefined);
+  if (given.length !== 1) throw new TypeError("give exactly one of servers, url and connection");
+  if (!isId(options.teamId)) throw new TypeError("teamId must match [A-Za-z0-9_-]{1,128}");
+  const stream = options.stream ?? STREAM;
+  if (!isId(stream)) throw new TypeError("stream must match [A-Za-z0-9_-]{1,128}");
+  return {
+    teamId: options.teamId,
+    stream,
+    idempotencySecret: options.idempotencySecret,
+    connectTimeoutMs: bounded("connectTimeoutMs", options.connectTimeoutMs, 5_000, 1),
+    ackTimeoutMs: bounded("ackTimeoutMs", options.ackTimeoutMs, 5_000, 1),
+    publishTimeoutMs: bounded("publishTimeoutMs", options.publishTimeoutMs, 60_000, 1),
+    closeTimeoutMs: bounded("closeTimeoutMs", options.closeTimeoutMs, 10_000, 0),
+    maxRecordBytes: bounded("maxRecordBytes", options.maxRecordBytes, 256 * 1024, 1, MAX_RECORD_BYTES),
+    maxRecordEvents: bounded("maxRecordEvents", options.maxRecordEvents, 1_000, 1, 1_000_000),
+    maxEventBytes: bounded("maxEventBytes", options.maxEventBytes, MAX_EVENT_BYTES, 1, MAX_EVENT_BYTES),
+    maxQueueBytes: bounded("maxQueueBytes", options.maxQueueBytes, 64 * 1024 * 1024, 1),
+  };
+}
+
+function bounded(name: string, value: number | undefined, standard: number, min: number, max = Infinity): number {
+  if (value === undefined) return standard;
+  if (typeof value !== "number" || !(value >= min && value <= max)) {
+    throw new TypeError(`${name} must be a number ${max === Infinity ? `from ${min}` : `from ${min} to ${max}`}`);
+  }
+  return value;
+}

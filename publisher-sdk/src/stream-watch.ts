@@ -1,0 +1,124 @@
+import { type NatsConnection, PermissionViolationError } from "@nats-io/transport-node";
+import { backoffMs } from "./backoff.ts";
+import type { StreamFacts, StreamReader } from "./stream-reader.ts";
+
+export interface WatchHandlers {
+  /** The stream may have been made anew: nothing that is acknowledged can be given an epoch until `known`. */
+  doubted(): void;
+  /** The stream has answered. */
+  known(facts: StreamFacts): void;
+  /** NATS refuses this publisher a subject. */
+  refused(subject: string): void;
+  /** The connection is closed for good. */
+  closed(): void;
+}
+
+/**
+ * Knows whether the log can be reached and which incarnation of the stream it is. Asks again after each reconnect
+ * and whenever it is told to doubt, until it is answered.
+ */
+export class StreamWatch {
+  readonly #nc: NatsConnection;
+  readonly #reader: StreamReader;
+  readonly #handlers: WatchHandlers;
+  #facts: StreamFacts | undefined;
+  #connected = true;
+  #closed = false;
+  #asking = false;
+  /** Counts the doubts: an answer to a question from before the last one says nothing. */
+  #doubts = 0;
+  #problem = "the stream has not answered yet";
+  #wake: (() => void) | undefined;
+
+  constructor(nc: NatsConnection, reader: StreamReader, handlers: WatchHandlers) {
+    this.#nc = nc;
+    this.#reader = reader;
+    this.#handlers = handlers;
+    void this.#follow();
+    void nc.closed().then(() => {
+      if (!this.#closed) handlers.closed();
+    });
+    this.ask();
+  }
+
+  /** What is known of the stream; `undefined` while in doubt. */
+  get facts(): StreamFacts | undefined {
+    return this.#facts;
+  }
+
+  /** Why nothing moves, as far as is known: part of an error's message. */
+  get problem(): string {
+    return this.#problem;
+  }
+
+  doubt(problem: string): void {
+    this.#doubts++;
+    this.#facts = undefined;
+    this.#problem = problem;
+    this.#handlers.doubted();
+    this.ask();
+  }
+
+  /** Asks the stream how it is, unless it is being asked. */
+  ask(): void {
+    if (!this.#asking && this.#connected && !this.#closed) void this.#ask();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#facts = undefined;
+    this.#wake?.();
+  }
+
+  async #ask(): Promise<void> {
+    this.#asking = true;
+    for (let failures = 0; this.#connected && !this.#closed; ) {
+      const doubts = this.#doubts;
+      let facts: StreamFacts | undefined;
+      try {
+        facts = await this.#reader.facts();
+      } catch (error) {
+        if (this.#connected) this.#problem = error instanceof Error ? error.message : String(error);
+      }
+      // In doubt anew: whatever was answered, ask again at once.
+      if (doubts !== this.#doubts) continue;
+      if (facts !== undefined) {
+        this.#asking = false;
+        this.#facts = facts;
+        this.#problem = "the log does not acknowledge";
+        this.#handlers.known(facts);
+        return;
+      }
+      await this.#pause(backoffMs(failures++));
+    }
+    this.#asking = false;
+  }
+
+  async #follow(): Promise<void> {
+    for await (const status of this.#nc.status()) {
+      if (this.#closed) return;
+      if (status.type === "disconnect") {
+        if (!this.#connected) continue;
+        this.#connected = false;
+        this.doubt("not connected to NATS");
+      } else if (status.type === "reconnect") {
+        this.#connected = true;
+        this.#wake?.();
+        this.ask();
+      } else if (status.type === "error" && status.error instanceof PermissionViolationError) {
+        this.#handlers.refused(status.error.subject);
+      }
+    }
+  }
+
+  /** Ends early when the connection is back. */
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}

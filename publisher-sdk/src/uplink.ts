@@ -1,0 +1,242 @@
+import { createInbox, type Msg, type NatsConnection, type Subscription } from "@nats-io/transport-node";
+import { type Ack, readAck } from "./ack.ts";
+import { backoffMs } from "./backoff.ts";
+import { PublisherError, type PublisherErrorCode } from "./errors.ts";
+import { createFlight, type Flight, mayBeForgotten, PUBLISH_ID_HEADER } from "./flight.ts";
+import type { Settings } from "./options.ts";
+import type { OutgoingRecord } from "./record.ts";
+import { type StoredMessage, type StreamFacts, StreamReader } from "./stream-reader.ts";
+import { StreamWatch } from "./stream-watch.ts";
+
+/** Room for the headers in the server's `max_payload`, which counts them, bytes. */
+export const HEADER_ROOM_BYTES = 1024;
+
+/**
+ * Brings records into the log, each exactly once: every attempt has the same message id and the same bytes, and no
+ * record is sent a second time unless the stream has just answered, and where the stream may have forgotten the id,
+ * unless the log was asked and does not have it.
+ */
+export class Uplink {
+  readonly #nc: NatsConnection;
+  readonly #settings: Settings;
+  readonly #reader: StreamReader;
+  readonly #watch: StreamWatch;
+  readonly #closed: () => void;
+  readonly #inbox: string;
+  readonly #acks: Subscription;
+  readonly #flights = new Set<Flight>();
+  /** Who waits for which acknowledgement. Emptied in doubt: what comes late cannot be paired with an epoch. */
+  readonly #byToken = new Map<string, Flight>();
+  #tokens = 0;
+  #epoch: string | undefined;
+  /** The highest sequence that was acknowledged; a lower one afterwards says that the stream is not what it was. */
+  #ackedSeq = 0;
+  /** The highest sequence that the stream is known to have given out. */
+  #knownSeq = 0;
+
+  /** @param closed called if the connection is closed under the publisher's feet */
+  constructor(nc: NatsConnection, settings: Settings, closed: () => void) {
+    this.#nc = nc;
+    this.#settings = settings;
+    this.#closed = closed;
+    this.#inbox = `${createInbox()}.`;
+    this.#acks = nc.subscribe(`${this.#inbox}*`, {
+      callback: (error, msg) => {
+        if (error === null) this.#answered(msg);
+      },
+    });
+    this.#reader = new StreamReader(nc, settings.stream, settings.ackTimeoutMs);
+    this.#watch = new StreamWatch(nc, this.#reader, {
+      doubted: () => this.#ground(),
+      known: (facts) => this.#adopt(facts),
+      refused: (subject) => this.#refused(subject),
+      closed: () => this.#closed(),
+    });
+  }
+
+  /** Why nothing moves, as far as is known. */
+  get problem(): string {
+    return this.#watch.problem;
+  }
+
+  /** Takes the record over until it is settled. */
+  send(record: OutgoingRecord): void {
+    const flight = createFlight(record, this.#settings.stream);
+    this.#flights.add(flight);
+    this.#transmit(flight, Date.now());
+  }
+
+  /** Does what has come due: gives up, sends again, asks after acknowledgements that did not come. */
+  sweep(now: number): void {
+    const timeoutMs = this.#settings.publishTimeoutMs;
+    for (const flight of this.#flights) {
+      if (now - flight.record.lastAt >= timeoutMs) {
+        this.#fail(flight, "unavailable", `not acknowledged within ${timeoutMs} ms: ${flight.problem ?? this.problem}`);
+      } else if (now >= flight.dueAt) {
+        if (flight.state === "ready") this.#transmit(flight, now);
+        else if (flight.state === "sent") this.#watch.ask();
+      }
+    }
+  }
+
+  /** Rejects what is left and lets go of the connection. */
+  close(code: PublisherErrorCode, why: string): void {
+    this.#watch.close();
+    if (!this.#nc.isClosed()) this.#acks.unsubscribe();
+    for (const flight of this.#flights) this.#fail(flight, code, why);
+  }
+
+  #transmit(flight: Flight, now: number): void {
+    const { facts } = this.#watch;
+    if (facts === undefined) return;
+    const { record } = flight;
+    const data = record.seal();
+    const limit = this.#nc.info?.max_payload;
+    if (limit !== undefined && data.length + HEADER_ROOM_BYTES > limit) {
+      const why = `${data.length} bytes are more than the NATS server takes (max_payload ${limit})`;
+      this.#fail(flight, "too_large", why);
+      return;
+    }
+    if (mayBeForgotten(flight, facts.duplicateWindowMs, now)) {
+      this.#check(flight, () => this.#reader.find(record.subject, record.identity.messageId, flight.floorSeq));
+      return;
+    }
+    if (flight.attempts === 0) {
+      flight.maybeSince = now;
+      flight.floorSeq = this.#knownSeq;
+    }
+    if (flight.state !== "sent") {
+      flight.token = (this.#tokens++).toString(36);
+      this.#byToken.set(flight.token, flight);
+      this.#enter(flight, "sent");
+    }
+    flight.attempts++;
+    flight.dueAt = now + this.#settings.ackTimeoutMs;
+    try {
+      this.#nc.publish(record.subject, data, { headers: flight.headers, reply: this.#inbox + flight.token });
+    } catch (error) {
+      // The connection is closed or closing, of which the watch will tell.
+      this.#postpone(flight, messageOf(error));
+    }
+  }
+
+  #answered(msg: Msg): void {
+    const token = msg.subject.slice(this.#inbox.length);
+    const flight = this.#byToken.get(token);
+    // An answer to an attempt that was given up, or a second one.
+    if (flight === undefined) return;
+    const ack = readAck(msg, this.#settings.stream);
+    if (ack.kind === "stored") this.#stored(flight, ack);
+    else if (ack.kind === "refused") this.#fail(flight, ack.code, ack.why, "no");
+    else if (ack.kind === "later") this.#postpone(flight, ack.why);
+    else {
+      const why = `nobody takes ${flight.record.subject}: no stream ${this.#settings.stream}, or no leader now`;
+      this.#postpone(flight, why);
+      this.#watch.doubt(why);
+    }
+  }
+
+  #stored(flight: Flight, ack: Ack & { kind: "stored" }): void {
+    if (ack.duplicate) {
+      // Of an ordinary record only we know the id: it was our own attempt. With a key it may have been anybody.
+      if (flight.record.keyed && flight.attempts > 1) {
+        this.#check(flight, () => this.#reader.at(ack.seq));
+        return;
+      }
+    } else {
+      if (ack.seq <= this.#ackedSeq) {
+        this.#watch.doubt("the stream's sequence went backwards");
+        return;
+      }
+      this.#ackedSeq = ack.seq;
+      if (ack.seq > this.#knownSeq) this.#knownSeq = ack.seq;
+    }
+    this.#succeed(flight, ack.seq, ack.duplicate && flight.record.keyed);
+  }
+
+  /** Asks the log whose message it has, then settles the record or sends it. */
+  #check(flight: Flight, ask: () => Promise<StoredMessage | undefined>): void {
+    const version = this.#enter(flight, "checking");
+    const askedAt = Date.now();
+    ask().then(
+      (message) => {
+        if (version !== flight.version) return;
+        if (message !== undefined) {
+          const { publishId } = flight.record.identity;
+          const ours = publishId === undefined || message.header(PUBLISH_ID_HEADER) === publishId;
+          this.#succeed(flight, message.seq, !ours);
+          return;
+        }
+        flight.maybeSince = askedAt;
+        this.#enter(flight, "ready");
+        this.#transmit(flight, askedAt);
+      },
+      (error) => {
+        if (version === flight.version) this.#postpone(flight, messageOf(error));
+      },
+    );
+  }
+
+  /** To be sent again after a while. */
+  #postpone(flight: Flight, problem: string): void {
+    this.#enter(flight, "ready");
+    flight.problem = problem;
+    flight.dueAt = Date.now() + backoffMs(flight.failures++);
+  }
+
+  #enter(flight: Flight, state: Flight["state"]): number {
+    if (flight.state === "sent") this.#byToken.delete(flight.token);
+    flight.state = state;
+    return ++flight.version;
+  }
+
+  /** In doubt about the stream: everything that is on its way will be sent once more when it is known. */
+  #ground(): void {
+    this.#byToken.clear();
+    for (const flight of this.#flights) {
+      if (flight.state === "ready") continue;
+      this.#enter(flight, "ready");
+      flight.dueAt = 0;
+    }
+  }
+
+  #adopt(facts: StreamFacts): void {
+    const anew = this.#epoch !== facts.epoch;
+    if (anew) this.#ground();
+    this.#epoch = facts.epoch;
+    this.#knownSeq = facts.lastSeq;
+    this.#ackedSeq = anew ? 0 : Math.min(this.#ackedSeq, facts.lastSeq);
+    const now = Date.now();
+    for (const flight of this.#flights) {
+      flight.floorSeq = anew ? 0 : Math.min(flight.floorSeq, facts.lastSeq);
+      if (flight.state !== "checking" && now >= flight.dueAt) this.#transmit(flight, now);
+    }
+  }
+
+  #refused(subject: string): void {
+    for (const flight of this.#flights) {
+      if (flight.record.subject === subject && flight.state === "sent") {
+        this.#fail(flight, "forbidden", `NATS refuses this publisher ${subject}`, "no");
+      }
+    }
+  }
+
+  #succeed(flight: Flight, seq: number, duplicate: boolean): void {
+    this.#leave(flight);
+    flight.record.succeed(this.#epoch ?? "0", seq, duplicate);
+  }
+
+  #fail(flight: Flight, code: PublisherErrorCode, why: string, stored?: "no"): void {
+    this.#leave(flight);
+    flight.record.fail(new PublisherError(code, why, { stored: stored ?? (flight.attempts > 0 ? "unknown" : "no") }));
+  }
+
+  #leave(flight: Flight): void {
+    this.#enter(flight, "ready");
+    this.#flights.delete(flight);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
