@@ -101,7 +101,7 @@ export function nextConnection(
   if (step === state.step) return state;
   if (input.type === "lost") return wait(state, input.blame, policy);
   const failures = input.type === "connect" ? 0 : state.failures;
-  return { step, failures, delayMs: 0, slotMs: state.slotMs };
+  return { step, failures, delayMs: 0, slotMs: step === "connected" ? state.slotMs : undefined };
 }
 
 function wait(state: ConnectionState, blame: boolean, policy: ConnectionPolicy): ConnectionState {

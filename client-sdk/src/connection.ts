@@ -225,6 +225,7 @@ export class Connection {
       return;
     }
     if (message.kind !== "error") {
+      this.#refusal = undefined;
       this.#apply({ type: "answered" }, { code: "connected", reason: "the broker answered" });
     }
     this.#listener.message(message);

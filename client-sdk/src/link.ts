@@ -1,0 +1,223 @@
+import type { ErrorPayload, InboundCommand } from "@kata/protocol/wire";
+import { type Backoff, backoffDelay } from "./backoff.ts";
+import type { Cancel, Clock } from "./clock.ts";
+import type { Incoming } from "./decode.ts";
+import { type LinkInput, type LinkStep, NEXT_LINK } from "./link-state.ts";
+import { confirm, handOver, positionAt } from "./position.ts";
+import type { Gap, Subscription, SubscriptionCode, SubscriptionStatus } from "./subscription.ts";
+import type { Telling } from "./telling.ts";
+
+export interface LinkPorts {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly backoff: Backoff;
+  readonly telling: Telling;
+  /** Whether commands can be sent. */
+  online(): boolean;
+  nextId(): number;
+  send(command: InboundCommand): void;
+}
+
+type Subscribed = Extract<Incoming, { kind: "subscribed" }>;
+type Event = Extract<Incoming, { kind: "event" }>;
+
+/** One channel: keeps what the broker holds for us (`step`) in line with what the application wants (`subscription`). */
+export class Link {
+  readonly channel: string;
+  readonly #ports: LinkPorts;
+  #step: LinkStep = "idle";
+  #subscription: Subscription | undefined;
+  #commandId: number | undefined;
+  #refusals = 0;
+  #timer: Cancel = () => {};
+  /** Counts `subscribed` messages: a pong speaks only of the subscription that was running when it was asked for. */
+  #generation = 0;
+
+  constructor(channel: string, ports: LinkPorts) {
+    this.channel = channel;
+    this.#ports = ports;
+  }
+
+  get subscription(): Subscription | undefined {
+    return this.#subscription;
+  }
+
+  /** Whether nothing is left to do or to remember. */
+  get unused(): boolean {
+    return this.#step === "idle" && this.#subscription === undefined;
+  }
+
+  /** The application wants the channel (again). */
+  want(subscription: Subscription): void {
+    this.#subscription = subscription;
+    this.#become("subscribing", "subscribe", "subscribe() was called");
+    this.#ask();
+  }
+
+  /** The application wants it no more. */
+  leave(): void {
+    this.#end("unsubscribe");
+    this.#subscription = undefined;
+    this.#apply("leave");
+  }
+
+  /** The client is closed, and the connection with it. The position stays readable. */
+  close(): void {
+    this.#end("close");
+  }
+
+  online(): void {
+    this.#ask();
+  }
+
+  offline(): void {
+    this.#apply("offline");
+    const subscription = this.#subscription;
+    if (subscription?.status === "subscribed" || subscription?.status === "caught_up") {
+      this.#become("subscribing", "disconnected", "the connection is gone");
+    }
+  }
+
+  subscribed(message: Subscribed): void {
+    const waiting = this.#step === "subscribing" || this.#step === "abandoned";
+    if (waiting && message.id !== this.#commandId) return;
+    const again = this.#step === "replaying" || this.#step === "live";
+    this.#apply("subscribed");
+    if (this.#step !== "replaying") return;
+    this.#refusals = 0;
+    this.#generation++;
+    this.#stand(message, again);
+  }
+
+  caughtUp(): void {
+    if (this.#step !== "replaying") return;
+    this.#apply("caught_up");
+    this.#become("caught_up", "caught_up", "replay has ended");
+  }
+
+  unsubscribed(): void {
+    this.#apply("unsubscribed");
+    if (this.#step === "pausing") this.#pause("ended", "the broker ended the subscription");
+  }
+
+  event({ event, at }: Event): void {
+    const subscription = this.#subscription;
+    if (subscription === undefined || (this.#step !== "replaying" && this.#step !== "live")) return;
+    const position = handOver(subscription.position, event.eventId, at);
+    if (position === undefined) return this.#ports.telling.repeat();
+    // Before the handler runs: inside it, the position is the event's own.
+    subscription.position = position;
+    this.#ports.telling.event(subscription, event);
+  }
+
+  /** Whether `error` answers this channel's command. */
+  refusedBy(error: ErrorPayload): boolean {
+    if (this.#commandId === undefined || error.id !== this.#commandId) return false;
+    if (this.#step === "subscribing" && !error.retryable) this.#fail(error);
+    this.#apply(error.retryable ? "retryable" : "refused");
+    if (this.#step === "pausing") this.#pause("retry", error.message, error);
+    return true;
+  }
+
+  /** @returns what to do with the pong that answers a ping sent now; undefined if the pong says nothing about this channel ([PING-1]) */
+  confirmer(): ((eventId: string) => void) | undefined {
+    if (this.#step !== "live") return undefined;
+    const generation = this.#generation;
+    return (eventId) => {
+      const subscription = this.#subscription;
+      if (this.#step !== "live" || this.#generation !== generation || subscription === undefined) return;
+      subscription.position = confirm(subscription.position, eventId);
+    };
+  }
+
+  #end(code: "unsubscribe" | "close"): void {
+    if (this.#subscription?.wanted) this.#become("unsubscribed", code, `${code}() was called`);
+    this.#subscription?.remove();
+  }
+
+  #apply(input: LinkInput): void {
+    const before = this.#step;
+    const after = NEXT_LINK[before][input];
+    this.#step = after;
+    if (after === before) return;
+    this.#timer();
+    if (after === "leaving") {
+      this.#command((id) => ({ type: "unsubscribe", channel: this.channel, id }));
+    } else if (after !== "subscribing" && after !== "abandoned") {
+      this.#commandId = undefined;
+    }
+    if (after === "idle") this.#ask();
+  }
+
+  #ask(): void {
+    const subscription = this.#subscription;
+    if (this.#step !== "idle" || !subscription?.wanted || !this.#ports.online()) return;
+    this.#apply("ask");
+    const { rewind } = subscription;
+    const { resume } = subscription.position;
+    this.#command((id) => ({
+      type: "subscribe",
+      channel: this.channel,
+      // Once there is a position it counts, and a rewind that was cut off goes on from there.
+      ...(resume === undefined ? (rewind === undefined ? {} : { rewind }) : { lastEventId: resume }),
+      id,
+    }));
+  }
+
+  #command(make: (id: number) => InboundCommand): void {
+    this.#commandId = this.#ports.nextId();
+    this.#ports.send(make(this.#commandId));
+  }
+
+  #stand(message: Subscribed, again: boolean): void {
+    const subscription = this.#subscription;
+    if (subscription === undefined) return;
+    const from = subscription.position.resume;
+    const { channel, eventId, reason } = message;
+    // A broker that starts afresh where it was given a position has skipped history: that is a gap, whatever it calls it.
+    const recovery = message.recovery === "fresh" && from !== undefined ? "gap" : message.recovery;
+    // [RESUME-1] A complete recovery starts where we stand; [RESUME-5] after a gap it is wherever the broker says.
+    if (recovery !== "complete" || from === undefined) subscription.position = positionAt(eventId);
+    const gap: Gap | undefined = recovery === "gap" ? { channel, reason, from, to: eventId } : undefined;
+    this.#become(
+      "subscribed",
+      again ? "relocated" : "subscribed",
+      gap === undefined ? "the broker answered" : `history is gone: ${reason}`,
+      { recovery, ...(gap === undefined ? {} : { gap }) },
+    );
+    if (gap !== undefined) this.#ports.telling.gap(gap);
+  }
+
+  #pause(code: "retry" | "ended", reason: string, error?: ErrorPayload): void {
+    const retryInMs = backoffDelay(this.#refusals++, this.#ports.backoff, this.#ports.random);
+    this.#timer = this.#ports.clock.after(retryInMs, () => this.#apply("due"));
+    this.#become("subscribing", code, reason, { retryInMs, ...(error === undefined ? {} : { error }) });
+  }
+
+  #fail(error: ErrorPayload): void {
+    this.#become("failed", "refused", error.message, { error });
+    this.#ports.telling.failed(this.channel, error);
+  }
+
+  #become(
+    status: SubscriptionStatus,
+    code: SubscriptionCode,
+    reason: string,
+    more: { recovery?: Subscribed["recovery"]; gap?: Gap; error?: ErrorPayload; retryInMs?: number } = {},
+  ): void {
+    const subscription = this.#subscription;
+    if (subscription === undefined) return;
+    const previous = subscription.status;
+    subscription.status = status;
+    const position = subscription.position.resume;
+    this.#ports.telling.status(subscription, {
+      channel: this.channel,
+      status,
+      previous,
+      code,
+      reason,
+      position,
+      ...more,
+    });
+  }
+}
