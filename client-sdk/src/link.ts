@@ -27,7 +27,10 @@ export class Link {
   readonly #ports: LinkPorts;
   #step: LinkStep = "idle";
   #subscription: Subscription | undefined;
+  /** Of the command under way. */
   #commandId: number | undefined;
+  /** Of a subscribe that was left before it was answered; its answer means nothing any more. */
+  #abandonedId: number | undefined;
   #refusals = 0;
   #timer: Cancel = () => {};
   /** Counts `subscribed` messages: a pong speaks only of the subscription that was running when it was asked for. */
@@ -79,8 +82,7 @@ export class Link {
   }
 
   subscribed(message: Subscribed): void {
-    const waiting = this.#step === "subscribing" || this.#step === "abandoned";
-    if (waiting && message.id !== this.#commandId) return;
+    if (this.#step === "subscribing" && message.id !== this.#commandId) return;
     const again = this.#step === "replaying" || this.#step === "live";
     this.#apply("subscribed");
     if (this.#step !== "replaying") return;
@@ -110,13 +112,30 @@ export class Link {
     this.#ports.telling.event(subscription, event);
   }
 
-  /** Whether `error` answers this channel's command. */
+  /**
+   * Whether `error` is about this channel: it answers its command, or it names it without an id (every command of this
+   * SDK has one) because the broker could not go on with it.
+   */
   refusedBy(error: ErrorPayload): boolean {
-    if (this.#commandId === undefined || error.id !== this.#commandId) return false;
-    if (this.#step === "subscribing" && !error.retryable) this.#fail(error);
+    const answer = error.id !== undefined && error.id === this.#commandId;
+    if (this.#step === "leaving") {
+      if (answer) this.#apply(error.retryable ? "retryable" : "refused");
+      return answer || this.#isAbandoned(error);
+    }
+    const held = this.#step === "subscribing" || this.#step === "replaying" || this.#step === "live";
+    if (!held || !(answer || this.#isAbout(error))) return false;
+    if (!error.retryable) this.#fail(error);
     this.#apply(error.retryable ? "retryable" : "refused");
     if (this.#step === "pausing") this.#pause("retry", error.message, error);
     return true;
+  }
+
+  #isAbout(error: ErrorPayload): boolean {
+    return error.id === undefined && error.channel === this.channel;
+  }
+
+  #isAbandoned(error: ErrorPayload): boolean {
+    return this.#isAbout(error) || (error.id !== undefined && error.id === this.#abandonedId);
   }
 
   /** @returns what to do with the pong that answers a ping sent now; undefined if the pong says nothing about this channel ([PING-1]) */
@@ -141,11 +160,9 @@ export class Link {
     this.#step = after;
     if (after === before) return;
     this.#timer();
-    if (after === "leaving") {
-      this.#command((id) => ({ type: "unsubscribe", channel: this.channel, id }));
-    } else if (after !== "subscribing" && after !== "abandoned") {
-      this.#commandId = undefined;
-    }
+    this.#abandonedId = after === "leaving" ? this.#commandId : undefined;
+    this.#commandId = undefined;
+    if (after === "leaving") this.#command((id) => ({ type: "unsubscribe", channel: this.channel, id }));
     if (after === "idle") this.#ask();
   }
 

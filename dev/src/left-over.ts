@@ -17,7 +17,8 @@ export async function stopLeftOver(natsFile: string): Promise<number | undefined
   // It is no child of ours: there is no event to await, only its absence.
   if (!(await gone(natsFile, TERM_MS))) {
     process.kill(left.pid, "SIGKILL");
-    if (!(await gone(natsFile, KILL_MS))) throw new Error(`nats-server (pid ${left.pid}) of an earlier start cannot be stopped`);
+    if (!(await gone(natsFile, KILL_MS)))
+      throw new Error(`nats-server (pid ${left.pid}) of an earlier start cannot be stopped`);
   }
   await rm(natsFile, { force: true });
   return left.pid;

@@ -2,7 +2,9 @@ import { randomUUID } from "node:crypto";
 import { link, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { describeProcess, type ProcessFile, readLiveProcess } from "./process-file.ts";
 
-export type Lock = { readonly held: true; release(): Promise<void> } | { readonly held: false; readonly by: ProcessFile };
+export type Lock =
+  | { readonly held: true; release(): Promise<void> }
+  | { readonly held: false; readonly by: ProcessFile };
 
 /**
  * Takes the lock that the file at `path` is, for this process. A lock whose process has died, however it died, is taken over.

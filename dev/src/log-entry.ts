@@ -38,6 +38,8 @@ export function parsePinoLine(line: string): LogEntry | undefined {
 }
 
 function levelOf(level: number): NonNullable<EventPayloads["log_entry"]["level"]> {
-  const known = Object.keys(LEVELS).map(Number).filter((each) => each <= level);
+  const known = Object.keys(LEVELS)
+    .map(Number)
+    .filter((each) => each <= level);
   return LEVELS[(known.at(-1) ?? 10) as keyof typeof LEVELS];
 }

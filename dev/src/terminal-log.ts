@@ -7,14 +7,19 @@ export function formatEntry({ timestamp, payload }: LogEntry, colored: boolean):
   const { level = "info", source = "", message, fields = {} } = payload;
   const paint = (code: number | undefined, text: string): string =>
     colored && code !== undefined ? `\u001b[${code}m${text}\u001b[0m` : text;
-  const rest = Object.entries(fields).map(([key, value]) => `${key}=${plain(value)}`);
+  const rest = Object.entries(fields).map(([key, value]) => printable(`${key}=${plain(value)}`));
   return [
     paint(90, clock(timestamp)),
     paint(COLORS[level], level.padEnd(5)),
     source.padEnd(11),
-    message,
+    printable(message),
     ...rest.map((field) => paint(90, field)),
   ].join(" ");
+}
+
+/** What comes from outside must not move the cursor or recolour the terminal. */
+function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, "\ufffd");
 }
 
 function plain(value: unknown): string {

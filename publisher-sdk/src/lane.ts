@@ -3,6 +3,8 @@ import { OutgoingRecord, type PublishResult, type RecordIdentity } from "./recor
 
 /** What a lane needs from its publisher. */
 export interface LanePort {
+  /** Ms since 1970. */
+  now(): number;
   /** Upper bound of a record with more than one event, bytes; it can change with the server that is connected to. */
   recordBytes(): number;
   readonly recordEvents: number;
@@ -48,10 +50,10 @@ export class Lane {
     line: string,
     bytes: number,
     key: string | undefined,
-    now: number,
     resolve: (result: PublishResult) => void,
     reject: (error: PublisherError) => void,
   ): void {
+    const now = this.#port.now();
     let record = this.#last;
     if (record === undefined || key !== undefined || !this.#fits(record, bytes, now)) {
       record = new OutgoingRecord(this.#subject, this.#port.identify(this.#subject, key), now);
@@ -67,6 +69,7 @@ export class Lane {
     if (this.#advancing) return;
     this.#advancing = true;
     while (this.#inFlight === undefined) {
+      this.expire();
       const record = this.#shift();
       if (record === undefined) break;
       this.#inFlight = record;
@@ -80,7 +83,8 @@ export class Lane {
   }
 
   /** Rejects what has waited for its turn too long. */
-  expire(now: number): void {
+  expire(): void {
+    const now = this.#port.now();
     const timeoutMs = this.#port.publishTimeoutMs;
     while (this.#first !== undefined && now - this.#first.lastAt >= timeoutMs) {
       this.#reject(new PublisherError("unavailable", `not sent within ${timeoutMs} ms: ${this.#port.problem()}`));

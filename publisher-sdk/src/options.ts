@@ -9,8 +9,8 @@ export interface PublisherOptions {
   /** A connection that the caller owns: `close()` leaves it open. Its own reconnect settings apply. */
   readonly connection?: NatsConnection;
   /**
-   * Sent to NATS as its authentication token. A server that asks for no authentication (`no_auth_user`) refuses
-   * tokens; it is then connected to without, and only if it says itself that it requires none.
+   * Presented to NATS as its authentication token. Where NATS refuses it but lets in who presents nothing (`no_auth_user`),
+   * the publisher connects without.
    */
   readonly apiKey?: string;
   /** The team that owns the channels: `[A-Za-z0-9_-]{1,128}`. */

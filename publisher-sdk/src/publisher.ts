@@ -34,12 +34,15 @@ export interface Publisher extends AsyncDisposable {
  * Connects to NATS and resolves when it is connected. A stream that is not there yet, or has no leader, is waited for
  * by what is published.
  *
- * @throws TypeError for bad options, PublisherError `unavailable` or `unauthenticated` if NATS cannot be connected to
+ * @throws TypeError for bad options, PublisherError `unavailable`, `unauthenticated`; `closed` for a connection that is
  */
 export async function createPublisher(options: PublisherOptions): Promise<Publisher> {
   const settings = settingsOf(options);
   const { servers, url, connection, apiKey } = options;
-  if (connection !== undefined) return new NatsPublisher(connection, settings, false);
+  if (connection !== undefined) {
+    if (connection.isClosed()) throw new PublisherError("closed", "the connection to NATS is closed");
+    return new NatsPublisher(connection, settings, false);
+  }
   const timeoutMs = settings.connectTimeoutMs;
   return new NatsPublisher(await connectTo({ servers: servers ?? url ?? [], apiKey, timeoutMs }), settings, true);
 }
@@ -70,6 +73,7 @@ class NatsPublisher implements Publisher {
     this.#ownsConnection = ownsConnection;
     this.#uplink = new Uplink(nc, settings, () => this.#end("closed", "the connection to NATS was closed"));
     this.#port = {
+      now: Date.now,
       recordBytes: () => Math.min(settings.maxRecordBytes, this.#maxMessageBytes()),
       recordEvents: settings.maxRecordEvents,
       fillMs: Math.min(1_000, settings.publishTimeoutMs / 4),
@@ -176,7 +180,7 @@ class NatsPublisher implements Publisher {
     }
     this.#queueBytes += bytes + EVENT_OVERHEAD_BYTES;
     this.#events++;
-    lane.push(line, bytes, key, Date.now(), resolve, reject);
+    lane.push(line, bytes, key, resolve, reject);
   }
 
   /** An idle lane sends at the end of the tick: what is published in one go travels in one record. */
@@ -197,9 +201,8 @@ class NatsPublisher implements Publisher {
       this.#sweeper = undefined;
       return;
     }
-    const now = Date.now();
-    this.#uplink.sweep(now);
-    for (const lane of this.#lanes.values()) lane.expire(now);
+    this.#uplink.sweep(Date.now());
+    for (const lane of this.#lanes.values()) lane.expire();
   }
 
   async #close(): Promise<void> {

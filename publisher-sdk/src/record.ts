@@ -8,6 +8,9 @@ export interface PublishResult {
   readonly duplicate: boolean;
 }
 
+const LINE_FEED = 10;
+const EMPTY = Buffer.alloc(0);
+
 export interface RecordIdentity {
   /** The `Nats-Msg-Id`, the same in every attempt. */
   readonly messageId: string;
@@ -23,7 +26,7 @@ export const EVENT_OVERHEAD_BYTES = 256;
 
 /**
  * One record on its way: the events that travel in one NATS message and the promises that wait for it. It fills up in
- * its lane, is sealed when it is its turn, and is settled once, as a whole.
+ * its lane until it is its turn, and is settled once, as a whole.
  */
 export class OutgoingRecord {
   readonly subject: string;
@@ -32,14 +35,17 @@ export class OutgoingRecord {
   readonly openedAt: number;
   /** When its last event came, ms since 1970. */
   lastAt: number;
-  /** Length of the sealed record, bytes. */
+  /** Length of the record, bytes. */
   bytes = 0;
   /** What it counts for in the bounded queue, bytes. */
   charge = 0;
   /** The one behind it in its lane. */
   next: OutgoingRecord | undefined;
-  #lines: string[] = [];
-  #data: Uint8Array | undefined;
+  /**
+   * The lines, encoded as they come: what waits is outside the garbage-collected heap, where hundreds of thousands of
+   * strings would be moved about.
+   */
+  #buffer: Buffer = EMPTY;
   readonly #resolves: ((result: PublishResult) => void)[] = [];
   readonly #rejects: ((error: PublisherError) => void)[] = [];
   readonly #listeners: (() => void)[] = [];
@@ -67,21 +73,20 @@ export class OutgoingRecord {
     resolve: (result: PublishResult) => void,
     reject: (error: PublisherError) => void,
   ): void {
-    this.bytes += this.#lines.length === 0 ? bytes : bytes + 1;
+    const start = this.bytes === 0 ? 0 : this.bytes + 1;
+    if (start + bytes > this.#buffer.length) this.#grow(start + bytes);
+    if (start > 0) this.#buffer[start - 1] = LINE_FEED;
+    this.#buffer.write(line, start);
+    this.bytes = start + bytes;
     this.charge += bytes + EVENT_OVERHEAD_BYTES;
     this.lastAt = now;
-    this.#lines.push(line);
     this.#resolves.push(resolve);
     this.#rejects.push(reject);
   }
 
-  /** The bytes to send: the same in every attempt. Nothing can be added any more. */
-  seal(): Uint8Array {
-    if (this.#data === undefined) {
-      this.#data = Buffer.from(this.#lines.join("\n"));
-      this.#lines = [];
-    }
-    return this.#data;
+  /** The bytes to send: the same in every attempt, so nothing is added after the first. */
+  get data(): Uint8Array {
+    return this.#buffer.subarray(0, this.bytes);
   }
 
   /** Calls `listener` after the events' promises have been settled. */
@@ -101,6 +106,13 @@ export class OutgoingRecord {
   fail(error: PublisherError): void {
     for (const reject of this.#rejects) reject(error);
     this.#settle();
+  }
+
+  #grow(bytes: number): void {
+    // The first event gets what it needs: most records of a quiet channel have no second one.
+    const grown = Buffer.allocUnsafe(this.bytes === 0 ? bytes : Math.max(bytes, 2 * this.#buffer.length));
+    this.#buffer.copy(grown, 0, 0, this.bytes);
+    this.#buffer = grown;
   }
 
   #settle(): void {

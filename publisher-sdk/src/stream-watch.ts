@@ -56,6 +56,7 @@ export class StreamWatch {
     this.#facts = undefined;
     this.#problem = problem;
     this.#handlers.doubted();
+    this.#wake?.();
     this.ask();
   }
 
@@ -74,14 +75,9 @@ export class StreamWatch {
     this.#asking = true;
     for (let failures = 0; this.#connected && !this.#closed; ) {
       const doubts = this.#doubts;
-      let facts: StreamFacts | undefined;
-      try {
-        facts = await this.#reader.facts();
-      } catch (error) {
-        if (this.#connected) this.#problem = error instanceof Error ? error.message : String(error);
-      }
+      const facts = await this.#answer();
       // In doubt anew: whatever was answered, ask again at once.
-      if (doubts !== this.#doubts) continue;
+      if (doubts !== this.#doubts || this.#closed) continue;
       if (facts !== undefined) {
         this.#asking = false;
         this.#facts = facts;
@@ -94,6 +90,20 @@ export class StreamWatch {
     this.#asking = false;
   }
 
+  /** The stream's answer; `undefined` if there is none, or as soon as there is a new doubt. */
+  #answer(): Promise<StreamFacts | undefined> {
+    return new Promise((resolve) => {
+      // A request that was lost with its connection would be waited for until its timeout.
+      const interrupt = (): void => resolve(undefined);
+      this.#wake = interrupt;
+      this.#reader.facts().then(resolve, (error: unknown) => {
+        if (this.#wake !== interrupt) return;
+        this.#problem = error instanceof Error ? error.message : String(error);
+        resolve(undefined);
+      });
+    });
+  }
+
   async #follow(): Promise<void> {
     for await (const status of this.#nc.status()) {
       if (this.#closed) return;
@@ -103,7 +113,6 @@ export class StreamWatch {
         this.doubt("not connected to NATS");
       } else if (status.type === "reconnect") {
         this.#connected = true;
-        this.#wake?.();
         this.ask();
       } else if (status.type === "error" && status.error instanceof PermissionViolationError) {
         this.#handlers.refused(status.error.subject);
@@ -111,7 +120,7 @@ export class StreamWatch {
     }
   }
 
-  /** Ends early when the connection is back. */
+  /** Ends early when there is a new doubt. */
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);

@@ -90,7 +90,7 @@ export class Uplink {
     const { facts } = this.#watch;
     if (facts === undefined) return;
     const { record } = flight;
-    const data = record.seal();
+    const { data } = record;
     const limit = this.#nc.info?.max_payload;
     if (limit !== undefined && data.length + HEADER_ROOM_BYTES > limit) {
       const why = `${data.length} bytes are more than the NATS server takes (max_payload ${limit})`;

@@ -11,6 +11,7 @@ import {
   loadBrokerConfig,
   type SessionStore,
 } from "@kata/broker";
+import { freePort } from "./free-port.ts";
 
 export const TEST_TEAM = "demo";
 export const TEST_KEY = "kat_live_dev_0123456789abcdef";
@@ -70,27 +71,27 @@ export async function spawnBroker(options: {
   nats: { readonly url: string };
   env?: Record<string, string>;
 }): Promise<BrokerProcess> {
-  let port = 0;
-  let child = await launch(port);
-  port = child.port;
+  const port = await freePort();
+  let child = await launch();
 
-  async function launch(onPort: number): Promise<{ process: ChildProcess; port: number }> {
+  async function launch(): Promise<ChildProcess> {
     const main = fileURLToPath(new URL("../../broker/src/main.ts", import.meta.url));
     const process_ = spawn(process.execPath, ["--conditions=kata-source", "--import", "tsx", main], {
       env: {
         ...process.env,
         NATS_URL: options.nats.url,
-        KATA_PORT: String(onPort),
+        KATA_PORT: String(port),
         KATA_DEV_API_KEY: TEST_KEY,
         ...options.env,
       },
       stdio: ["ignore", "pipe", "pipe"],
     });
-    return { process: process_, port: await portOf(process_) };
+    await listening(process_);
+    return process_;
   }
 
   async function kill(signal: NodeJS.Signals): Promise<void> {
-    const { process: running } = child;
+    const running = child;
     if (running.exitCode !== null || running.signalCode !== null) return;
     const exited = once(running, "exit");
     running.kill(signal);
@@ -104,11 +105,11 @@ export async function spawnBroker(options: {
     apiKey: TEST_KEY,
     teamId: TEST_TEAM,
     get pid() {
-      return child.process.pid ?? 0;
+      return child.pid ?? 0;
     },
     kill: () => kill("SIGKILL"),
     async start() {
-      child = await launch(port);
+      child = await launch();
     },
     close: () => kill("SIGTERM"),
     [Symbol.asyncDispose]: () => kill("SIGKILL"),
@@ -116,7 +117,7 @@ export async function spawnBroker(options: {
 }
 
 /** Waits for the log line that says where it listens. */
-function portOf(child: ChildProcess): Promise<number> {
+function listening(child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     let out = "";
     let err = "";
@@ -124,12 +125,9 @@ function portOf(child: ChildProcess): Promise<number> {
       err += chunk.toString("utf8");
     });
     child.stdout?.on("data", (chunk: Buffer) => {
-      if (out === "listening") return;
+      if (out.includes("listening on")) return;
       out += chunk.toString("utf8");
-      const match = /"port":(\d+)[^\n]*listening on/.exec(out);
-      if (match === null) return;
-      out = "listening";
-      resolve(Number(match[1]));
+      if (out.includes("listening on")) resolve();
     });
     child.once("exit", (code) => reject(new Error(`the broker ended with ${code}: ${err}`)));
   });

@@ -2,7 +2,6 @@ import { checkOf, epochOf, formatEventId, LIVE_PREFIX, STREAM, SUBJECT_PREFIX } 
 import {
   DiscardPolicy,
   type JetStreamManager,
-  JetStreamStatusError,
   jetstreamManager,
   RetentionPolicy,
   StorageType,
@@ -66,7 +65,7 @@ export async function readLog(nats: NatsConnection | string, subject = `${SUBJEC
         }
       } catch (error) {
         // Nothing of this subject from here on.
-        if (!(error instanceof JetStreamStatusError && error.code === 404)) throw error;
+        if (!(error instanceof Error && error.message === "message not found")) throw error;
       }
       if (last === undefined) break;
       seq = last + 1;

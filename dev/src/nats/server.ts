@@ -28,12 +28,15 @@ export interface NatsServerOptions {
 
 /** A nats-server that we run. All promises resolve when what they name has happened, not when it was asked for. */
 export interface NatsServer {
-  /** nats://host:port */
+  /** nats://host:port; the port is known once it has started. */
   readonly url: string;
   readonly port: number;
   /** Undefined while it does not run. */
   readonly pid: number | undefined;
-  /** Runs it again: the same port, the same store. */
+  /**
+   * Runs it, and resolves once it answers, JetStream included; again: on the same port and store. Rejects with a
+   * NatsServerFailed if it dies before.
+   */
   start(): Promise<void>;
   /** Asks it to end (SIGTERM); SIGKILL if it has not after 10 s. */
   stop(): Promise<void>;
@@ -46,8 +49,15 @@ export interface NatsServer {
 
 const STOP_TIMEOUT_MS = 10_000;
 
-/** Starts nats-server and resolves once it answers, JetStream included. Rejects with its last log lines if it dies before. */
+/** Starts nats-server and resolves once it answers. */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
+  const server = createNatsServer(options);
+  await server.start();
+  return server;
+}
+
+/** A nats-server that does not run yet. */
+export function createNatsServer(options: NatsServerOptions): NatsServer {
   const host = options.host ?? "127.0.0.1";
   let port = options.port ?? 0;
   let running: { child: ChildProcess; pid: number; ended: Promise<void> } | undefined;
@@ -80,7 +90,6 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
     clearTimeout(force);
   };
 
-  await start();
   return {
     get url() {
       return `nats://${host.includes(":") ? `[${host}]` : host}:${port}`;

@@ -1,0 +1,64 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { findNatsServer, startNatsServer } from "@kata/dev";
+
+/** A nats-server and a broker of the bench's own, each a process, on free ports, with a new store. */
+export interface Servers extends AsyncDisposable {
+  readonly natsUrl: string;
+  readonly wsUrl: string;
+  readonly apiKey: string;
+  readonly teamId: string;
+}
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+export async function startServers(): Promise<Servers> {
+  const { path } = await findNatsServer({ env: process.env, report: (line) => process.stderr.write(`${line}\n`) });
+  const directory = await mkdtemp(join(tmpdir(), "kata-bench-"));
+  const nats = await startNatsServer({
+    binary: path,
+    configFile: here("../../nats.conf"),
+    storeDir: join(directory, "store"),
+    onParentDeath: "KILL",
+    removeOnParentDeath: directory,
+  });
+  const apiKey = `kat_live_dev_${randomBytes(12).toString("hex")}`;
+  const broker = spawn(
+    process.execPath,
+    ["--conditions=kata-source", "--import", "tsx", here("../../broker/src/main.ts")],
+    {
+      env: { ...process.env, NATS_URL: nats.url, KATA_PORT: "0", KATA_DEV_API_KEY: apiKey, KATA_DEV_TEAM: "demo" },
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
+  const port = await listeningPort(broker);
+  return {
+    natsUrl: nats.url,
+    wsUrl: `ws://127.0.0.1:${port}/ws`,
+    apiKey,
+    teamId: "demo",
+    async [Symbol.asyncDispose]() {
+      const exited = once(broker, "exit");
+      if (broker.kill("SIGTERM")) await exited;
+      await nats.stop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function listeningPort(broker: ChildProcess): Promise<number> {
+  if (broker.stdout === null) throw new Error("the broker's output is not piped");
+  for await (const line of createInterface({ input: broker.stdout })) {
+    const { port } = JSON.parse(line) as { port?: number };
+    if (port === undefined) continue;
+    broker.stdout.resume();
+    return port;
+  }
+  throw new Error("the broker ended before it listened");
+}

@@ -1,0 +1,182 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { createClient, type RealtimeClient } from "./client.ts";
+import { settingsOf } from "./options.ts";
+import type { SubscribeOptions } from "./subscription.ts";
+import { createFakeClock } from "./testing/fake-clock.ts";
+import { ModelBroker } from "./testing/model-broker.ts";
+
+const CHANNELS = ["agent:a", "team:t"] as const;
+const channel = fc.constantFrom(...CHANNELS);
+const few = fc.integer({ min: 1, max: 4 });
+
+type Action =
+  | { readonly do: "publish"; readonly channel: string; readonly events: number }
+  | { readonly do: "read" | "deliver" | "trim"; readonly count: number }
+  | { readonly do: "pump"; readonly count: number; readonly perFrame: number }
+  | { readonly do: "wait" | "restart"; readonly ms: number }
+  | { readonly do: "garble"; readonly at: number }
+  | { readonly do: "leave and return" | "leave"; readonly channel: string }
+  | { readonly do: "cut" | "repeat" | "refuse" | "new client" | "reset" };
+
+const progress: fc.WeightedArbitrary<Action>[] = [
+  { weight: 6, arbitrary: fc.record({ do: fc.constant("publish" as const), channel, events: few }) },
+  { weight: 8, arbitrary: fc.record({ do: fc.constant("read" as const), count: few }) },
+  { weight: 8, arbitrary: fc.record({ do: fc.constant("pump" as const), count: few, perFrame: few }) },
+  { weight: 8, arbitrary: fc.record({ do: fc.constant("deliver" as const), count: few }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.nat(2_000) }) },
+];
+
+const faults: fc.WeightedArbitrary<Action>[] = [
+  { weight: 2, arbitrary: fc.constant({ do: "cut" }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("restart" as const), ms: fc.nat(500) }) },
+  { weight: 1, arbitrary: fc.constant({ do: "repeat" }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("garble" as const), at: fc.nat() }) },
+  { weight: 1, arbitrary: fc.constant({ do: "refuse" }) },
+  { weight: 1, arbitrary: fc.constant({ do: "new client" }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("leave and return" as const), channel }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("leave" as const), channel }) },
+];
+
+const losses: fc.WeightedArbitrary<Action>[] = [
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("trim" as const), count: few }) },
+  { weight: 1, arbitrary: fc.constant({ do: "reset" }) },
+];
+
+function schedule(...kinds: fc.WeightedArbitrary<Action>[][]): fc.Arbitrary<Action[]> {
+  return fc.array(fc.oneof(...kinds.flat()), { maxLength: 150, size: "max" });
+}
+
+interface World {
+  readonly broker: ModelBroker;
+  /** What the application was handed, per channel: eventIds, and "gap" where one was told. */
+  readonly handed: Map<string, string[]>;
+  readonly client: RealtimeClient;
+}
+
+/** Runs a schedule, then lets everything heal. */
+function run(actions: readonly Action[]): World {
+  const broker = new ModelBroker();
+  const clock = createFakeClock();
+  const handed = new Map<string, string[]>(CHANNELS.map((name) => [name, []]));
+  const settings = settingsOf({ url: "ws://model", apiKey: "k", pingIntervalMs: 700, timeoutMs: 600 });
+  let client = create();
+
+  function create(): RealtimeClient {
+    const made = createClient(settings, { clock, random: () => 0.5, openSocket: broker.openSocket });
+    made.on("gap", (gap) => handed.get(gap.channel)?.push("gap"));
+    return made;
+  }
+  function subscribe(name: string, from: string | undefined): void {
+    const start: SubscribeOptions = from === undefined ? { rewind: "all" } : { lastEventId: from };
+    client.subscribe(name, (event) => void handed.get(name)?.push(event.eventId), start);
+  }
+  /** An application that keeps its positions itself: in a new process, or while it was away from a channel. */
+  const positions = new Map<string, string | undefined>();
+  function keep(name: string): void {
+    positions.set(name, client.position(name) ?? positions.get(name));
+  }
+
+  function perform(action: Action): void {
+    switch (action.do) {
+      case "publish":
+        return broker.publish(action.channel, action.events);
+      case "read":
+        for (let i = 0; i < action.count; i++) broker.read();
+        return;
+      case "pump":
+        return broker.pump(action.count, action.perFrame);
+      case "deliver":
+        return broker.deliver(action.count);
+      case "wait":
+        return clock.advance(action.ms);
+      case "cut":
+        return broker.cut();
+      case "restart":
+        return broker.restart(action.ms);
+      case "repeat":
+        return broker.repeatFrame();
+      case "garble":
+        return broker.garble(action.at);
+      case "refuse":
+        return broker.refuseNext();
+      case "trim":
+        return broker.trim(action.count);
+      case "reset":
+        return broker.reset();
+      case "leave and return":
+        keep(action.channel);
+        client.unsubscribe(action.channel);
+        return subscribe(action.channel, positions.get(action.channel));
+      case "leave":
+        keep(action.channel);
+        return client.unsubscribe(action.channel);
+      case "new client":
+        for (const name of CHANNELS) keep(name);
+        client.close();
+        expect(clock.pending).toBe(0);
+        client = create();
+        for (const name of CHANNELS) subscribe(name, positions.get(name));
+        void client.connect();
+        return;
+    }
+  }
+
+  for (const name of CHANNELS) subscribe(name, undefined);
+  void client.connect();
+  for (const action of actions) perform(action);
+  for (const name of CHANNELS) {
+    keep(name);
+    if (client.position(name) === undefined && handed.get(name)?.length !== 0) {
+      client.unsubscribe(name);
+      subscribe(name, positions.get(name));
+    } else if (client.position(name) === undefined) {
+      client.unsubscribe(name);
+      subscribe(name, positions.get(name));
+    }
+  }
+  for (let i = 0; i < 60; i++) {
+    for (let j = 0; j < 6; j++) broker.read();
+    broker.pump(1_000, 3);
+    broker.deliver(1_000);
+    clock.advance(500);
+  }
+  return { broker, handed, client };
+}
+
+test("whatever happens in between, the application is handed exactly the log, once and in order", () => {
+  fc.assert(
+    fc.property(schedule(progress, faults), (actions) => {
+      const { broker, handed, client } = run(actions);
+      for (const name of CHANNELS) expect(handed.get(name)).toEqual(broker.history.get(name) ?? []);
+      expect(client.status).toBe("connected");
+    }),
+    { numRuns: 400 },
+  );
+});
+
+test("where history is lost, nothing is missing and nothing comes twice except behind a gap that was told", () => {
+  fc.assert(
+    fc.property(schedule(progress, faults, losses), (actions) => {
+      const { broker, handed } = run(actions);
+      for (const name of CHANNELS) {
+        const history = broker.history.get(name) ?? [];
+        let next = 0;
+        let gap = false;
+        for (const one of handed.get(name) ?? []) {
+          if (one === "gap") {
+            gap = true;
+            continue;
+          }
+          const place = history.indexOf(one);
+          expect(place).toBeGreaterThanOrEqual(next);
+          if (place > next) expect(gap).toBe(true);
+          next = place + 1;
+          gap = false;
+        }
+        if (next < history.length) expect(gap).toBe(true);
+      }
+    }),
+    { numRuns: 400 },
+  );
+});
