@@ -1,12 +1,9 @@
-import { connect, type NatsConnection } from "@nats-io/transport-node";
 import type { ApiKeyAuth, ChannelAccess, SessionStore } from "./auth/adapters.ts";
 import { resolvePrincipal } from "./auth/resolve-principal.ts";
 import type { BrokerConfig } from "./config.ts";
 import type { ChannelRecord } from "./delivery/channel-record.ts";
 import { Channels } from "./delivery/channels.ts";
-import { LogUnavailableError } from "./log/event-log.ts";
-import { createJetStreamLog } from "./log/jetstream-log.ts";
-import { ensureStream } from "./log/stream.ts";
+import { connectLog } from "./log/connect.ts";
 import type { Logger } from "./logger.ts";
 import { Publishers, publishErrorOf } from "./publishers.ts";
 import { createFanOut, serve } from "./server/serve.ts";
@@ -39,11 +36,17 @@ const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
  */
 export async function createBroker(options: BrokerOptions): Promise<Broker> {
   const { config, logger = SILENT } = options;
-  const nc = await connectNats(config);
-  const undo: (() => Promise<void> | void)[] = [() => nc.close()];
+  const { nc, log, close } = await connectLog({
+    servers: config.natsUrl,
+    timeoutMs: config.natsTimeoutMs,
+    limits: {
+      maxAgeSeconds: config.streamMaxAgeSeconds,
+      maxBytes: config.streamMaxBytes,
+      replicas: config.streamReplicas,
+    },
+  });
+  const undo: (() => Promise<void> | void)[] = [close];
   try {
-    const log = await openLog(nc, config);
-    undo.unshift(() => log.close());
     const unlisten = log.listen((event) => {
       if (event === "disconnected") logger.warn("NATS is away: live delivery rests, nothing is lost");
       else if (event === "reconnected") logger.info("NATS is back: channels repair themselves");
@@ -101,59 +104,6 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
     for (const each of undo) await each();
     throw error;
   }
-}
-
-async function connectNats(config: BrokerConfig): Promise<NatsConnection> {
-  try {
-    return await connect({
-      servers: config.natsUrl.split(",").map((each) => each.trim()),
-      name: "kata-broker",
-      timeout: config.natsTimeoutMs,
-      maxReconnectAttempts: -1,
-      reconnectTimeWait: 250,
-      reconnectJitter: 250,
-      pingInterval: 10_000,
-      maxPingOut: 2,
-    });
-  } catch (error) {
-    throw unreachable(
-      "NATS_UNREACHABLE",
-      `cannot reach NATS at ${withoutSecrets(config.natsUrl)} (${reasonOf(error)}): start it, or set NATS_URL`,
-      error,
-    );
-  }
-}
-
-async function openLog(nc: NatsConnection, config: BrokerConfig) {
-  try {
-    await ensureStream(nc, {
-      maxAgeSeconds: config.streamMaxAgeSeconds,
-      maxBytes: config.streamMaxBytes,
-      replicas: config.streamReplicas,
-    });
-    return await createJetStreamLog(nc, { timeoutMs: config.natsTimeoutMs });
-  } catch (error) {
-    const why = error instanceof LogUnavailableError ? error.message : reasonOf(error);
-    throw unreachable(
-      "NATS_UNUSABLE",
-      `NATS at ${withoutSecrets(config.natsUrl)} cannot hold the log (${why}): it needs nats-server 2.11 or later with JetStream`,
-      error,
-    );
-  }
-}
-
-function unreachable(code: string, message: string, cause: unknown): Error {
-  return Object.assign(new Error(message, { cause }), { code });
-}
-
-function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.split("\n")[0] ?? "unknown";
-}
-
-/** NATS URLs can carry a user and a password. */
-function withoutSecrets(urls: string): string {
-  return urls.replaceAll(/\/\/[^@/,]*@/g, "//");
 }
 
 /** A stranger's record that is no event stops nobody; whoever operates the broker can find it [EVENT-3]. */

@@ -1,7 +1,7 @@
 import type { ErrorCode } from "@kata/protocol/wire";
 import { createPublisher, type Publisher, PublisherError } from "@kata/publisher";
-import type { NatsConnection } from "@nats-io/transport-node";
-import type { EventInput } from "./server/event-input.ts";
+import type { EventInput } from "./event-input.ts";
+import type { NatsConnection } from "./log/connect.ts";
 
 /** The publishers behind the HTTP API, one a team, over the broker's own connection. */
 export class Publishers {

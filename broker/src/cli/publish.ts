@@ -1,6 +1,6 @@
 import { parseChannel } from "@kata/protocol";
 import { createPublisher, type EventInput, type Publisher } from "@kata/publisher";
-import { parseEvents } from "../server/event-input.ts";
+import { parseEvents } from "../event-input.ts";
 import { followFile, readLines } from "./follow.ts";
 import { type CommandLine, publisherSettings } from "./settings.ts";
 import { UsageError } from "./usage-error.ts";

@@ -47,6 +47,8 @@ export class ModelBroker {
   #log: Stored[] = [];
   /** The first sequence that is not trimmed. */
   #first = 1;
+  /** Which event was the last of the last record that was trimmed. */
+  #lastTrimmed = 0;
   #line: Line | undefined;
   #refuseNext = false;
 
@@ -71,6 +73,8 @@ export class ModelBroker {
   /** The oldest `count` records are removed: [RESUME-4] expired. */
   trim(count: number): void {
     this.#first = Math.min(this.#first + count, this.#seq + 1);
+    const last = this.#log.find(({ seq }) => seq === this.#first - 1);
+    if (last !== undefined) this.#lastTrimmed = last.eventIds.length - 1;
     this.#log = this.#log.filter(({ seq }) => seq >= this.#first);
   }
 
@@ -79,6 +83,7 @@ export class ModelBroker {
     this.#epoch++;
     this.#seq = 0;
     this.#first = 1;
+    this.#lastTrimmed = 0;
     this.#log = [];
   }
 
@@ -208,7 +213,9 @@ export class ModelBroker {
 
   #goneFor(place: Place): "reset" | "expired" | undefined {
     if (place.epoch !== this.#name()) return "reset";
-    return place.seq < this.#first - 1 ? "expired" : undefined;
+    if (place.seq >= this.#first) return undefined;
+    // Right before the first that is left nothing is missing, unless the anchor's own record went on behind it.
+    return place.seq === this.#first - 1 && place.n >= this.#lastTrimmed ? undefined : "expired";
   }
 
   #after(channel: string, place: Place): string[] {

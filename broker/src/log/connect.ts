@@ -1,0 +1,84 @@
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { type EventLog, LogUnavailableError } from "./event-log.ts";
+import { createJetStreamLog } from "./jetstream-log.ts";
+import { ensureStream, type StreamLimits } from "./stream.ts";
+
+export type { NatsConnection } from "@nats-io/transport-node";
+
+export interface LogOptions {
+  /** NATS URLs, with commas between. */
+  readonly servers: string;
+  /** How long NATS may take to answer, milliseconds. */
+  readonly timeoutMs: number;
+  readonly limits: StreamLimits;
+}
+
+export interface ConnectedLog {
+  readonly nc: NatsConnection;
+  readonly log: EventLog;
+  close(): Promise<void>;
+}
+
+/**
+ * Connects to NATS and opens the log, creating the stream if need be.
+ *
+ * @throws Error with `code` `NATS_UNREACHABLE` or `NATS_UNUSABLE`; the message is one line that says what to do
+ */
+export async function connectLog(options: LogOptions): Promise<ConnectedLog> {
+  const nc = await connectNats(options);
+  try {
+    await ensureStream(nc, options.limits);
+    const log = await createJetStreamLog(nc, options);
+    return {
+      nc,
+      log,
+      async close() {
+        await log.close();
+        await nc.close();
+      },
+    };
+  } catch (error) {
+    await nc.close();
+    const why = error instanceof LogUnavailableError ? error.message : reasonOf(error);
+    throw failure(
+      "NATS_UNUSABLE",
+      `NATS at ${withoutSecrets(options.servers)} cannot hold the log (${why}): it needs nats-server 2.11 or later with JetStream`,
+      error,
+    );
+  }
+}
+
+async function connectNats({ servers, timeoutMs }: LogOptions): Promise<NatsConnection> {
+  try {
+    return await connect({
+      servers: servers.split(",").map((each) => each.trim()),
+      name: "kata-broker",
+      timeout: timeoutMs,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 250,
+      reconnectJitter: 250,
+      pingInterval: 10_000,
+      maxPingOut: 2,
+    });
+  } catch (error) {
+    throw failure(
+      "NATS_UNREACHABLE",
+      `cannot reach NATS at ${withoutSecrets(servers)} (${reasonOf(error)}): start it, or set NATS_URL`,
+      error,
+    );
+  }
+}
+
+function failure(code: string, message: string, cause: unknown): Error {
+  return Object.assign(new Error(message, { cause }), { code });
+}
+
+function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.split("\n")[0] ?? "unknown";
+}
+
+/** NATS URLs can carry a user and a password. */
+function withoutSecrets(urls: string): string {
+  return urls.replaceAll(/\/\/[^@/,]*@/g, "//");
+}
