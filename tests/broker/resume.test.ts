@@ -322,4 +322,31 @@ describe("a slow reader", () => {
     await slow.events(CHANNEL, total);
     expect(seen(slow)).toEqual(range(0, total));
   });
+
+  it("[CLOSE-2] that takes nothing at all for long is closed, and goes on where it was when it comes back", async () => {
+    const closings: string[] = [];
+    const logger = { debug: (_: unknown, line: string) => closings.push(line), info() {}, warn() {}, error() {} };
+    await using strict = await startBroker({ nats, config: { stallTimeoutMs: 300 }, logger: logger as never });
+    await using slow = await connectRaw({ wsUrl: strict.wsUrl, apiKey: TEST_KEY });
+    slow.send({ type: "subscribe", channel: CHANNEL });
+    await slow.nextOf("caught_up");
+    slow.socket.pause();
+    const text = "x".repeat(4_000);
+    const total = 5_000;
+    for (let i = 0; i < total; i += 500) {
+      await publisher.publishMany(
+        CHANNEL,
+        Array.from({ length: 500 }, (_, j) => ({ type: "log_entry", payload: { message: `${i + j}`, text } }) as const),
+      );
+    }
+    await expect.poll(() => closings, { timeout: 10_000 }).toContainEqual(expect.stringContaining("no progress"));
+    slow.socket.resume();
+    await slow.closed;
+    const before = seen(slow);
+    expect(before).toEqual(range(0, before.length));
+    await using back = await client();
+    await resume(back, slow.messages.at(-1)?.eventId as string);
+    await back.events(CHANNEL, total - before.length);
+    expect(seen(back)).toEqual(range(before.length, total));
+  });
 });

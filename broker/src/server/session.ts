@@ -128,6 +128,7 @@ export class Session {
 
   end(code: CloseCode, reason: string): void {
     if (this.#closed) return;
+    this.#deps.logger.debug({ code, teamId: this.#principal.teamId }, `closing a connection: ${reason}`);
     this.closed();
     this.#socket.end(code, reason);
   }
