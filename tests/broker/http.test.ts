@@ -84,7 +84,7 @@ describe("[HTTP-1] publishing", () => {
     ["a bad timestamp", { ...log("x"), timestamp: "now" }, "invalid_event", 400],
     ["an event over its limit", log("x".repeat(530_000)), "invalid_event", 400],
     ["a body over its limit", log("x".repeat(1_100_000)), "too_large", 413],
-  ])("refuses %s", async (_what, body, code, status) => {
+  ])("[EVENT-2] [EVENT-4] [EVENT-5] refuses %s", async (_what, body, code, status) => {
     const answer = await post("team:demo", body);
     expect(answer).toMatchObject({ status, body: { error: { code, retryable: false } } });
     expect(answer.body.error?.message).not.toContain("\n");

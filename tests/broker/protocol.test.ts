@@ -100,7 +100,7 @@ describe("connection", () => {
 });
 
 describe("commands", () => {
-  it("[COMMAND-4] bad JSON, unknown commands, malformed ones and binary frames are answered, and cost nothing else", async () => {
+  it("[COMMAND-3] [COMMAND-4] [ERROR-1] bad JSON, unknown commands, malformed ones and binary frames are answered, and cost nothing else", async () => {
     await using socket = await client();
     socket.send({ type: "subscribe", channel: "agent:commands" });
     await socket.nextOf("caught_up");
@@ -136,7 +136,7 @@ describe("commands", () => {
     expect([1006, 1009]).toContain(code);
   });
 
-  it("[COMMAND-2] every reply carries the id of its command", async () => {
+  it("[COMMAND-2] [UNSUBSCRIBE-2] every reply carries the id of its command", async () => {
     await using socket = await client();
     socket.send({ type: "subscribe", channel: "agent:ids", id: 1 });
     expect((await socket.nextOf("subscribed")).payload.id).toBe(1);
@@ -356,6 +356,40 @@ describe("frames and records", () => {
     const events = await socket.events("agent:headers", 3);
     expect(events.map((event) => event.payload)).toEqual([0, 1, 2]);
     expect(new Set(events.map((event) => event.eventId)).size).toBe(3);
+  });
+});
+
+describe("envelopes", () => {
+  it("[ENVELOPE-2] [ENVELOPE-3] [ENVELOPE-4] have a time, an encoding and a place, or the place that is none", async () => {
+    await using socket = await client();
+    socket.send({ type: "subscribe", channel: "agent:envelopes" });
+    await socket.nextOf("caught_up");
+    socket.send({ type: "auth", token: TEST_KEY });
+    socket.send({ type: "nope" });
+    const { eventId } = await publisher.publish("agent:envelopes", {
+      ...log("x"),
+      timestamp: "2020-01-02T03:04:05.678Z",
+    });
+    await socket.events("agent:envelopes", 1);
+    socket.send({ type: "unsubscribe", channel: "agent:envelopes" });
+    await socket.nextOf("unsubscribed");
+    const byType = new Map(socket.messages.map((message) => [message.type as string, message]));
+    for (const message of byType.values()) {
+      expect(message.encoding).toBe("json");
+      expect(message.timestamp).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    }
+    expect(byType.get("log_entry")).toMatchObject({ timestamp: "2020-01-02T03:04:05.678Z", eventId });
+    expect(byType.get("unsubscribed")?.eventId).toBe(eventId);
+    for (const type of ["authenticated", "error"]) expect(byType.get(type)?.eventId).toBe("0-0-0000");
+  });
+
+  it("[EVENT-1] [EVENT-4] a stored payload is delivered as it is, whatever its shape", async () => {
+    await using socket = await client({ strict: false });
+    socket.send({ type: "subscribe", channel: "agent:shapes" });
+    await socket.nextOf("caught_up");
+    const stored = { type: "log_entry", timestamp: "t", encoding: "json", payload: ["not", "a", "log", "entry"] };
+    nc.publish("kata.team.demo.agent.shapes", JSON.stringify(stored));
+    expect(await socket.events("agent:shapes", 1)).toMatchObject([stored]);
   });
 });
 
