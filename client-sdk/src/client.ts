@@ -6,7 +6,8 @@ import { Dispatcher } from "./dispatcher.ts";
 import { RealtimeError } from "./errors.ts";
 import { type RealtimeClientOptions, type Settings, settingsOf } from "./options.ts";
 import { hostWebSocket, type OpenSocket, openerOf } from "./socket.ts";
-import type { EventHandler, SubscribeOptions, SubscriptionStatus } from "./subscription.ts";
+import type { EventHandler, SubscribeOptions } from "./subscription.ts";
+import type { SubscriptionStatus } from "./subscription-change.ts";
 import { type ClientEvents, type ClientStats, Telling } from "./telling.ts";
 
 /** One handler of one channel. */

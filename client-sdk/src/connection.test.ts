@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { createClient } from "./client.ts";
-import type { ConnectionChange } from "./connection.ts";
+import type { ConnectionChange } from "./connection-change.ts";
 import { RealtimeError } from "./errors.ts";
 import { settingsOf } from "./options.ts";
 import { createFakeClock } from "./testing/fake-clock.ts";

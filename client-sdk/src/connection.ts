@@ -1,5 +1,6 @@
 import { CLOSE, type ErrorPayload, type InboundCommand, mayReconnect, SUBPROTOCOL_NDJSON } from "@kata/protocol/wire";
 import { type Cancel, type Clock, MAX_TIMER_MS } from "./clock.ts";
+import type { ConnectionChange, ConnectionCode } from "./connection-change.ts";
 import {
   type ConnectionInput,
   type ConnectionState,
@@ -12,40 +13,6 @@ import { decode, type Incoming, linesOf, MalformedMessage } from "./decode.ts";
 import { type Liveness, startLiveness } from "./liveness.ts";
 import type { Settings } from "./options.ts";
 import type { OpenSocket, Socket } from "./socket.ts";
-
-/**
- * Why a connection changed.
- * - `connect`, `close`: the application called it
- * - `connected`: the broker answered
- * - `lost`: the socket was closed, or never opened; `closeCode` says how
- * - `timeout`: nothing was heard for too long; `connect_timeout`: no answer to a new connection
- * - `protocol_error`: the broker said something that is no message
- * - `refused`: closed with a code that says not to come back
- */
-export type ConnectionCode =
-  | "connect"
-  | "connected"
-  | "lost"
-  | "timeout"
-  | "connect_timeout"
-  | "protocol_error"
-  | "refused"
-  | "close";
-
-/** One step of the connection. While it is `connecting`, every attempt that failed is told: the status stays, code and delay change. */
-export interface ConnectionChange {
-  readonly status: ConnectionStatus;
-  readonly previous: ConnectionStatus;
-  readonly code: ConnectionCode;
-  /** For people. */
-  readonly reason: string;
-  /** The WebSocket close code, where there was one. */
-  readonly closeCode?: number;
-  /** How long until the next attempt, in milliseconds. */
-  readonly retryInMs?: number;
-  /** What the broker said before it closed. */
-  readonly error?: ErrorPayload;
-}
 
 interface Why {
   readonly code: ConnectionCode;

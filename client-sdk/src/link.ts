@@ -4,7 +4,8 @@ import type { Cancel, Clock } from "./clock.ts";
 import type { Incoming } from "./decode.ts";
 import { type LinkInput, type LinkStep, NEXT_LINK } from "./link-state.ts";
 import { confirm, handOver, positionAt } from "./position.ts";
-import type { Gap, Subscription, SubscriptionCode, SubscriptionStatus } from "./subscription.ts";
+import type { Subscription, Why } from "./subscription.ts";
+import type { Gap, SubscriptionStatus } from "./subscription-change.ts";
 import type { Telling } from "./telling.ts";
 
 export interface LinkPorts {
@@ -50,10 +51,15 @@ export class Link {
     return this.#step === "idle" && this.#subscription === undefined;
   }
 
+  /** Whether events that arrive are this subscription's. */
+  get #running(): boolean {
+    return this.#step === "replaying" || this.#step === "live";
+  }
+
   /** The application wants the channel (again). */
   want(subscription: Subscription): void {
     this.#subscription = subscription;
-    this.#become("subscribing", "subscribe", "subscribe() was called");
+    this.#become("subscribing", { code: "subscribe", reason: "subscribe() was called" });
     this.#ask();
   }
 
@@ -77,16 +83,15 @@ export class Link {
     this.#apply("offline");
     const subscription = this.#subscription;
     if (subscription?.status === "subscribed" || subscription?.status === "caught_up") {
-      this.#become("subscribing", "disconnected", "the connection is gone");
+      this.#become("subscribing", { code: "disconnected", reason: "the connection is gone" });
     }
   }
 
   subscribed(message: Subscribed): void {
     if (this.#step === "subscribing" && message.id !== this.#commandId) return;
-    const again = this.#step === "replaying" || this.#step === "live";
+    const again = this.#running;
     this.#apply("subscribed");
-    if (this.#step !== "replaying") return;
-    this.#refusals = 0;
+    if (!this.#running) return;
     this.#generation++;
     this.#stand(message, again);
   }
@@ -94,17 +99,20 @@ export class Link {
   caughtUp(): void {
     if (this.#step !== "replaying") return;
     this.#apply("caught_up");
-    this.#become("caught_up", "caught_up", "replay has ended");
+    // Not at `subscribed`: what fails again and again on the way there is not asked for at full speed.
+    this.#refusals = 0;
+    this.#become("caught_up", { code: "caught_up", reason: "replay has ended" });
   }
 
   unsubscribed(): void {
+    const unasked = this.#running;
     this.#apply("unsubscribed");
-    if (this.#step === "pausing") this.#pause("ended", "the broker ended the subscription");
+    if (unasked) this.#pause("ended", "the broker ended the subscription");
   }
 
   event({ event, at }: Event): void {
     const subscription = this.#subscription;
-    if (subscription === undefined || (this.#step !== "replaying" && this.#step !== "live")) return;
+    if (subscription === undefined || !this.#running) return;
     const position = handOver(subscription.position, event.eventId, at);
     if (position === undefined) return this.#ports.telling.repeat();
     // Before the handler runs: inside it, the position is the event's own.
@@ -122,7 +130,7 @@ export class Link {
       if (answer) this.#apply(error.retryable ? "retryable" : "refused");
       return answer || this.#isAbandoned(error);
     }
-    const held = this.#step === "subscribing" || this.#step === "replaying" || this.#step === "live";
+    const held = this.#step === "subscribing" || this.#running;
     if (!held || !(answer || this.#isAbout(error))) return false;
     if (!error.retryable) this.#fail(error);
     this.#apply(error.retryable ? "retryable" : "refused");
@@ -150,7 +158,7 @@ export class Link {
   }
 
   #end(code: "unsubscribe" | "close"): void {
-    if (this.#subscription?.wanted) this.#become("unsubscribed", code, `${code}() was called`);
+    if (this.#subscription?.wanted) this.#become("unsubscribed", { code, reason: `${code}() was called` });
     this.#subscription?.remove();
   }
 
@@ -194,47 +202,30 @@ export class Link {
     // A broker that starts afresh where it was given a position has skipped history: that is a gap, whatever it calls it.
     const recovery = message.recovery === "fresh" && from !== undefined ? "gap" : message.recovery;
     // [RESUME-1] A complete recovery starts where we stand; [RESUME-5] after a gap it is wherever the broker says.
-    if (recovery !== "complete" || from === undefined) subscription.position = positionAt(eventId);
+    subscription.position = positionAt(eventId);
     const gap: Gap | undefined = recovery === "gap" ? { channel, reason, from, to: eventId } : undefined;
-    this.#become(
-      "subscribed",
-      again ? "relocated" : "subscribed",
-      gap === undefined ? "the broker answered" : `history is gone: ${reason}`,
-      { recovery, ...(gap === undefined ? {} : { gap }) },
-    );
+    this.#become("subscribed", {
+      code: again ? "relocated" : "subscribed",
+      reason: gap === undefined ? "the broker answered" : `history is gone: ${reason}`,
+      recovery,
+      ...(gap === undefined ? {} : { gap }),
+    });
     if (gap !== undefined) this.#ports.telling.gap(gap);
   }
 
   #pause(code: "retry" | "ended", reason: string, error?: ErrorPayload): void {
     const retryInMs = backoffDelay(this.#refusals++, this.#ports.backoff, this.#ports.random);
     this.#timer = this.#ports.clock.after(retryInMs, () => this.#apply("due"));
-    this.#become("subscribing", code, reason, { retryInMs, ...(error === undefined ? {} : { error }) });
+    this.#become("subscribing", { code, reason, retryInMs, ...(error === undefined ? {} : { error }) });
   }
 
   #fail(error: ErrorPayload): void {
-    this.#become("failed", "refused", error.message, { error });
+    this.#become("failed", { code: "refused", reason: error.message, error });
     this.#ports.telling.failed(this.channel, error);
   }
 
-  #become(
-    status: SubscriptionStatus,
-    code: SubscriptionCode,
-    reason: string,
-    more: { recovery?: Subscribed["recovery"]; gap?: Gap; error?: ErrorPayload; retryInMs?: number } = {},
-  ): void {
+  #become(status: SubscriptionStatus, why: Why): void {
     const subscription = this.#subscription;
-    if (subscription === undefined) return;
-    const previous = subscription.status;
-    subscription.status = status;
-    const position = subscription.position.resume;
-    this.#ports.telling.status(subscription, {
-      channel: this.channel,
-      status,
-      previous,
-      code,
-      reason,
-      position,
-      ...more,
-    });
+    if (subscription !== undefined) this.#ports.telling.status(subscription, subscription.become(status, why));
   }
 }

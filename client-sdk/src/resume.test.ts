@@ -237,6 +237,28 @@ test("[PING-1] pongs that are late are not lost: the oldest open ping is the one
   expect(harness.client.position(C)).toBe(at(30));
 });
 
+test("[PING-1] a pong that answers no open ping says nothing", () => {
+  const harness = createHarness();
+  collect(harness);
+  harness.connect();
+  harness.live(C);
+  const id = pingNow(harness);
+  harness.script.socket.say(pong(at(90), id + 1_000), pong(at(90), "x"));
+  expect(harness.client.position(C)).toBe(at(0));
+});
+
+test("[PING-1] a ping that a lost connection left open does not stop later pongs from counting", () => {
+  const harness = createHarness();
+  collect(harness);
+  harness.connect();
+  harness.live(C);
+  pingNow(harness);
+  reconnect(harness);
+  harness.live(C);
+  harness.script.socket.say(pong(at(30), pingNow(harness)));
+  expect(harness.client.position(C)).toBe(at(30));
+});
+
 test("a pong that promised too much costs no event", () => {
   const harness = createHarness();
   const handed = collect(harness);

@@ -153,6 +153,30 @@ test("unsubscribed without being asked: it comes back, from the position, not at
   expect(script.socket.last("subscribe")).toMatchObject({ lastEventId: at(7) });
 });
 
+test("however often a channel is ended while it waits, it is asked for once", () => {
+  const { client, script, connect, clock, live } = createHarness();
+  client.subscribe(C, () => {});
+  connect();
+  live(C);
+  script.socket.say(unsubscribed(C, at(7)), unsubscribed(C, at(7)), error("internal", true, { channel: C }));
+  clock.advance(10_000);
+  expect(script.socket.count("subscribe")).toBe(2);
+});
+
+test("a subscription that breaks whenever it replays is asked for less and less often", () => {
+  const { client, script, connect, clock, grant, statuses } = createHarness({ random: () => 1 });
+  client.subscribe(C, () => {});
+  connect();
+  const delays: (number | undefined)[] = [];
+  for (let i = 0; i < 4; i++) {
+    grant(C);
+    script.socket.say(error("internal", true, { channel: C }));
+    delays.push(statuses.at(-1)?.retryInMs);
+    clock.advance(delays.at(-1) ?? 0);
+  }
+  expect(delays).toEqual([250, 500, 1_000, 2_000]);
+});
+
 test("leaving while waiting to ask again cancels it", () => {
   const { client, script, connect, clock } = createHarness();
   client.subscribe(C, () => {});

@@ -1,67 +1,6 @@
-import type { ErrorPayload, GapReason, KataEvent, Rewind } from "@kata/protocol/wire";
+import type { KataEvent, Rewind } from "@kata/protocol/wire";
 import { NOWHERE, type Position, positionAt } from "./position.ts";
-
-/**
- * - `subscribing`: wanted; not connected yet, or not answered yet
- * - `subscribed`: events arrive, replay first
- * - `caught_up`: replay has ended, events are live
- * - `failed`: refused for good; subscribe again if the reason is gone
- * - `unsubscribed`: over
- */
-export type SubscriptionStatus = "subscribing" | "subscribed" | "caught_up" | "failed" | "unsubscribed";
-
-/**
- * Why a subscription changed.
- * - `subscribe`, `unsubscribe`, `close`: the application called it
- * - `subscribed`, `caught_up`: said by the broker
- * - `relocated`: the log lost the place where the subscription stood ([RESUME-6]); a gap comes with it
- * - `disconnected`: the connection is gone; the subscription comes back with the next one
- * - `retry`: refused for now, asked again in `retryInMs`
- * - `refused`: refused for good, see `error`
- * - `ended`: the broker ended it without being asked; asked again in `retryInMs`
- */
-export type SubscriptionCode =
-  | "subscribe"
-  | "unsubscribe"
-  | "close"
-  | "subscribed"
-  | "caught_up"
-  | "relocated"
-  | "disconnected"
-  | "retry"
-  | "refused"
-  | "ended";
-
-/** History of a channel that was asked for and no longer exists: [RESUME-3]. */
-export interface Gap {
-  readonly channel: string;
-  /** [RESUME-4]; a newer broker may know more. */
-  readonly reason: GapReason | (string & {});
-  /** The position that could not be resumed from; events may be missing after it, and may be repeated before it. */
-  readonly from: string | undefined;
-  /** The position that the next event follows. */
-  readonly to: string;
-}
-
-/** One step of a subscription. */
-export interface SubscriptionChange {
-  readonly channel: string;
-  readonly status: SubscriptionStatus;
-  readonly previous: SubscriptionStatus;
-  readonly code: SubscriptionCode;
-  /** For people. */
-  readonly reason: string;
-  /** Where the channel stands: what to give as `lastEventId` later. */
-  readonly position: string | undefined;
-  /** With `subscribed`: how the start was found ([SUBSCRIBE-1]). */
-  readonly recovery?: "fresh" | "complete" | "gap";
-  /** With `recovery: "gap"`. Told before the next event is handed over. */
-  readonly gap?: Gap;
-  /** What the broker said. */
-  readonly error?: ErrorPayload;
-  /** How long until it is asked again, in milliseconds. */
-  readonly retryInMs?: number;
-}
+import type { SubscriptionChange, SubscriptionStatus } from "./subscription-change.ts";
 
 /** Is handed each event of a channel, once and in order. A promise is not awaited; its rejection is reported. */
 export type EventHandler = (event: KataEvent) => void | Promise<void>;
@@ -74,6 +13,9 @@ export interface SubscribeOptions {
   /** Told every later change of this channel's subscription. */
   readonly onStatus?: ((change: SubscriptionChange) => void) | undefined;
 }
+
+/** A change without what the subscription knows itself. */
+export type Why = Omit<SubscriptionChange, "channel" | "status" | "previous" | "position">;
 
 /** One handler and its status listener. */
 export interface Registration {
@@ -96,6 +38,13 @@ export class Subscription {
     this.channel = channel;
     this.rewind = options.rewind;
     this.position = options.lastEventId === undefined ? NOWHERE : positionAt(options.lastEventId);
+  }
+
+  /** Makes the change and returns how it is told. */
+  become(status: SubscriptionStatus, why: Why): SubscriptionChange {
+    const previous = this.status;
+    this.status = status;
+    return { channel: this.channel, status, previous, ...why, position: this.position.resume };
   }
 
   /** Whether it is still to be had: neither refused nor over. */

@@ -1,9 +1,10 @@
 import type { ErrorPayload, KataEvent } from "@kata/protocol/wire";
 import type { Clock } from "./clock.ts";
-import type { ConnectionChange } from "./connection.ts";
+import type { ConnectionChange } from "./connection-change.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { RealtimeError } from "./errors.ts";
-import type { Gap, Subscription, SubscriptionChange } from "./subscription.ts";
+import type { Subscription } from "./subscription.ts";
+import type { Gap, SubscriptionChange } from "./subscription-change.ts";
 
 /** What `client.on` can listen to. */
 export interface ClientEvents {

@@ -14,11 +14,9 @@ export interface DataDirectory {
   readonly natsFile: string;
   /** What tools on this machine need to talk to the broker, a key included. */
   readonly devFile: string;
-  /** Lets another start use it. */
-  release(): Promise<void>;
 }
 
-/** Makes the directory if it is not there and takes it for this process. Throws a UserError if it cannot be had. */
+/** Makes the directory if it is not there and takes it for as long as this process lives. Throws a UserError if it cannot be had. */
 export async function openDataDirectory(name: string): Promise<DataDirectory> {
   const path = resolve(name);
   try {
@@ -41,7 +39,6 @@ export async function openDataDirectory(name: string): Promise<DataDirectory> {
     store: join(path, "nats"),
     natsFile: join(path, "nats.pid"),
     devFile: join(path, "dev.json"),
-    release: () => lock.release(),
   };
 }
 

@@ -14,7 +14,7 @@ import { UserError } from "./user-error.ts";
 /** The channel that tells what the broker and its nats-server log. */
 export const LOG_CHANNEL = "agent:broker";
 
-const LAST_WORDS_MS = 2_000;
+const LAST_WORDS_MS = 1_000;
 
 /** What `dev.json` holds. */
 export interface DevFile {
@@ -45,8 +45,6 @@ export async function startDevelopment(options: DevelopmentOptions): Promise<Dev
   const { env, print, colored, closers } = options;
   const settings = loadSettings(env);
   const data = await openDataDirectory(settings.dataDirectory);
-  closers.add("the data directory", () => data.release());
-
   const forwarder = createLogForwarder();
   const logger = createLogging({ level: settings.broker.logLevel, print, colored, forward: (e) => forwarder.write(e) });
   let natsUrl = settings.broker.natsUrl;
@@ -81,6 +79,8 @@ export async function startDevelopment(options: DevelopmentOptions): Promise<Dev
   forwarder.connect(({ payload, timestamp }) =>
     publisher.publish(LOG_CHANNEL, { type: "log_entry", timestamp, payload }),
   );
+
+  closers.add("the log", async () => logger.info("stopping"));
 
   const file: DevFile = {
     httpUrl: reachable(broker.httpUrl),

@@ -52,6 +52,9 @@ export interface Settings {
   readonly maxQueueBytes: number;
 }
 
+/** What a timer can wait for; beyond it Node fires at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /** @throws TypeError for options that no publisher can have. */
 export function settingsOf(options: PublisherOptions): Settings {
   const given = [options.servers, options.url, options.connection].filter((way) => way !== undefined);
@@ -63,10 +66,10 @@ export function settingsOf(options: PublisherOptions): Settings {
     teamId: options.teamId,
     stream,
     idempotencySecret: options.idempotencySecret,
-    connectTimeoutMs: bounded("connectTimeoutMs", options.connectTimeoutMs, 5_000, 1),
-    ackTimeoutMs: bounded("ackTimeoutMs", options.ackTimeoutMs, 5_000, 1),
+    connectTimeoutMs: bounded("connectTimeoutMs", options.connectTimeoutMs, 5_000, 1, MAX_TIMER_MS),
+    ackTimeoutMs: bounded("ackTimeoutMs", options.ackTimeoutMs, 5_000, 1, MAX_TIMER_MS),
     publishTimeoutMs: bounded("publishTimeoutMs", options.publishTimeoutMs, 60_000, 1),
-    closeTimeoutMs: bounded("closeTimeoutMs", options.closeTimeoutMs, 10_000, 0),
+    closeTimeoutMs: bounded("closeTimeoutMs", options.closeTimeoutMs, 10_000, 0, MAX_TIMER_MS),
     maxRecordBytes: bounded("maxRecordBytes", options.maxRecordBytes, 256 * 1024, 1, MAX_RECORD_BYTES),
     maxRecordEvents: bounded("maxRecordEvents", options.maxRecordEvents, 1_000, 1, 1_000_000),
     maxEventBytes: bounded("maxEventBytes", options.maxEventBytes, MAX_EVENT_BYTES, 1, MAX_EVENT_BYTES),

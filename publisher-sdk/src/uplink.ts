@@ -3,6 +3,7 @@ import { type Ack, readAck } from "./ack.ts";
 import { backoffMs } from "./backoff.ts";
 import { PublisherError, type PublisherErrorCode } from "./errors.ts";
 import { createFlight, type Flight, mayBeForgotten, PUBLISH_ID_HEADER } from "./flight.ts";
+import { LogTail } from "./log-tail.ts";
 import type { Settings } from "./options.ts";
 import type { OutgoingRecord } from "./record.ts";
 import { type StoredMessage, type StreamFacts, StreamReader } from "./stream-reader.ts";
@@ -28,11 +29,7 @@ export class Uplink {
   /** Who waits for which acknowledgement. Emptied in doubt: what comes late cannot be paired with an epoch. */
   readonly #byToken = new Map<string, Flight>();
   #tokens = 0;
-  #epoch: string | undefined;
-  /** The highest sequence that was acknowledged; a lower one afterwards says that the stream is not what it was. */
-  #ackedSeq = 0;
-  /** The highest sequence that the stream is known to have given out. */
-  #knownSeq = 0;
+  readonly #tail = new LogTail();
 
   /** @param closed called if the connection is closed under the publisher's feet */
   constructor(nc: NatsConnection, settings: Settings, closed: () => void) {
@@ -98,12 +95,17 @@ export class Uplink {
       return;
     }
     if (mayBeForgotten(flight, facts.duplicateWindowMs, now)) {
-      this.#check(flight, () => this.#reader.find(record.subject, record.identity.messageId, flight.floorSeq));
+      const found = this.#reader.find(record.subject, record.identity.messageId, flight.floorSeq);
+      this.#check(flight, found, () => {
+        flight.maybeSince = now;
+        this.#enter(flight, "ready");
+        this.#transmit(flight, now);
+      });
       return;
     }
     if (flight.attempts === 0) {
       flight.maybeSince = now;
-      flight.floorSeq = this.#knownSeq;
+      flight.floorSeq = this.#tail.knownSeq;
     }
     if (flight.state !== "sent") {
       flight.token = (this.#tokens++).toString(36);
@@ -127,7 +129,7 @@ export class Uplink {
     if (flight === undefined) return;
     const ack = readAck(msg, this.#settings.stream);
     if (ack.kind === "stored") this.#stored(flight, ack);
-    else if (ack.kind === "refused") this.#fail(flight, ack.code, ack.why, "no");
+    else if (ack.kind === "refused") this.#fail(flight, ack.code, ack.why, true);
     else if (ack.kind === "later") this.#postpone(flight, ack.why);
     else {
       const why = `nobody takes ${flight.record.subject}: no stream ${this.#settings.stream}, or no leader now`;
@@ -140,36 +142,30 @@ export class Uplink {
     if (ack.duplicate) {
       // Of an ordinary record only we know the id: it was our own attempt. With a key it may have been anybody.
       if (flight.record.keyed && flight.attempts > 1) {
-        this.#check(flight, () => this.#reader.at(ack.seq));
+        // If the message has been trimmed since, JetStream's word is all there is.
+        this.#check(flight, this.#reader.at(ack.seq), () => this.#succeed(flight, ack.seq, true));
         return;
       }
-    } else {
-      if (ack.seq <= this.#ackedSeq) {
-        this.#watch.doubt("the stream's sequence went backwards");
-        return;
-      }
-      this.#ackedSeq = ack.seq;
-      if (ack.seq > this.#knownSeq) this.#knownSeq = ack.seq;
+    } else if (!this.#tail.acknowledge(ack.seq)) {
+      this.#watch.doubt("the stream's sequence went backwards");
+      return;
     }
     this.#succeed(flight, ack.seq, ack.duplicate && flight.record.keyed);
   }
 
-  /** Asks the log whose message it has, then settles the record or sends it. */
-  #check(flight: Flight, ask: () => Promise<StoredMessage | undefined>): void {
+  /** Settles the record by the message that the log has, or goes on if it has none. */
+  #check(flight: Flight, asked: Promise<StoredMessage | undefined>, missing: () => void): void {
     const version = this.#enter(flight, "checking");
-    const askedAt = Date.now();
-    ask().then(
+    asked.then(
       (message) => {
         if (version !== flight.version) return;
-        if (message !== undefined) {
-          const { publishId } = flight.record.identity;
-          const ours = publishId === undefined || message.header(PUBLISH_ID_HEADER) === publishId;
-          this.#succeed(flight, message.seq, !ours);
+        if (message === undefined) {
+          missing();
           return;
         }
-        flight.maybeSince = askedAt;
-        this.#enter(flight, "ready");
-        this.#transmit(flight, askedAt);
+        const { publishId } = flight.record.identity;
+        const ours = publishId === undefined || message.header(PUBLISH_ID_HEADER) === publishId;
+        this.#succeed(flight, message.seq, !ours);
       },
       (error) => {
         if (version === flight.version) this.#postpone(flight, messageOf(error));
@@ -201,11 +197,8 @@ export class Uplink {
   }
 
   #adopt(facts: StreamFacts): void {
-    const anew = this.#epoch !== facts.epoch;
+    const anew = this.#tail.adopt(facts);
     if (anew) this.#ground();
-    this.#epoch = facts.epoch;
-    this.#knownSeq = facts.lastSeq;
-    this.#ackedSeq = anew ? 0 : Math.min(this.#ackedSeq, facts.lastSeq);
     const now = Date.now();
     for (const flight of this.#flights) {
       flight.floorSeq = anew ? 0 : Math.min(flight.floorSeq, facts.lastSeq);
@@ -216,19 +209,21 @@ export class Uplink {
   #refused(subject: string): void {
     for (const flight of this.#flights) {
       if (flight.record.subject === subject && flight.state === "sent") {
-        this.#fail(flight, "forbidden", `NATS refuses this publisher ${subject}`, "no");
+        this.#fail(flight, "forbidden", `NATS refuses this publisher ${subject}`, true);
       }
     }
   }
 
   #succeed(flight: Flight, seq: number, duplicate: boolean): void {
     this.#leave(flight);
-    flight.record.succeed(this.#epoch ?? "0", seq, duplicate);
+    flight.record.succeed(this.#tail.epoch, seq, duplicate);
   }
 
-  #fail(flight: Flight, code: PublisherErrorCode, why: string, stored?: "no"): void {
+  /** @param answered whether the server itself said that its last attempt was not stored */
+  #fail(flight: Flight, code: PublisherErrorCode, why: string, answered = false): void {
     this.#leave(flight);
-    flight.record.fail(new PublisherError(code, why, { stored: stored ?? (flight.attempts > 0 ? "unknown" : "no") }));
+    const absent = flight.attempts === 0 || (answered && flight.attempts === 1);
+    flight.record.fail(new PublisherError(code, why, { stored: absent ? "no" : "unknown" }));
   }
 
   #leave(flight: Flight): void {

@@ -1,5 +1,6 @@
 import { createServer } from "node:net";
 import { createPublisher, PublisherError } from "@kata/publisher";
+import { connect } from "@nats-io/transport-node";
 import { expect, test, vi } from "vitest";
 import { freePort } from "../support/free-port.ts";
 import { readLog } from "../support/stream.ts";
@@ -128,7 +129,7 @@ test("what cannot be sent within its time is rejected as absent, what was sent a
   await using rig = await createRig();
   const publisher = await rig.publisher({ publishTimeoutMs: 400, ackTimeoutMs: 100 });
   await publisher.publish("agent:a1", event(0));
-  rig.nats.suspend();
+  rig.proxy.pause();
   const sent = publisher.publish("agent:a1", event(1));
   await new Promise((next) => setImmediate(next));
   const waiting = publisher.publish("agent:a1", event(2));
@@ -137,7 +138,7 @@ test("what cannot be sent within its time is rejected as absent, what was sent a
     { code: "unavailable", retryable: true, stored: "unknown" },
     { code: "unavailable", retryable: true, stored: "no" },
   ]);
-  rig.nats.resume();
+  rig.proxy.resume();
   await publisher.publish("agent:a1", event(3));
   const numbers = numbersOf(await readLog(rig.nc));
   expect(numbers.filter((i) => i !== 1)).toEqual([0, 3]);
@@ -162,18 +163,17 @@ test("close with NATS away ends within its bound and rejects what is left, typed
 
 test("NATS refuses a subject: forbidden", async () => {
   await using rig = await createRig();
-  const { connect } = await import("@nats-io/transport-node");
-  const nc = await connect({ servers: rig.nats.url });
+  const nc = await connect({ servers: `127.0.0.1:${rig.proxy.port}` });
   const publisher = await rig.publisher({ connection: nc });
   await publisher.publish("agent:a1", event(0));
   // nats.conf denies nothing under kata.>, so the server's words are put into the connection as if it had said them.
-  rig.nats.suspend();
+  rig.proxy.pause();
   const published = publisher.publish("agent:a1", event(1));
   await new Promise((next) => setImmediate(next));
   const { protocol } = nc as unknown as { protocol: { processError(words: Uint8Array): void } };
   protocol.processError(Buffer.from(`'Permissions Violation for Publish to "kata.team.${TEAM}.agent.a1"'`));
   await expect(published).rejects.toMatchObject({ code: "forbidden", retryable: false, stored: "no" });
-  rig.nats.resume();
+  rig.proxy.resume();
   await publisher.close();
   await nc.close();
 });

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { GenericContainer, getContainerRuntimeClient, type StartedTestContainer, Wait } from "testcontainers";
 import { freePort } from "./free-port.ts";
 import type { TestNats } from "./nats.ts";
@@ -22,24 +23,21 @@ export async function startContainerNats(): Promise<TestNats> {
     .withStartupTimeout(START_TIMEOUT_MS)
     .start();
   const container = await findContainer(started);
-  let paused: Promise<unknown> = Promise.resolve();
   let suspended = false;
 
+  // By the command, which returns when it is done: a suspended server must be so before the test goes on.
+  const pause = (on: boolean): void => {
+    if (suspended === on) return;
+    execFileSync("docker", [on ? "pause" : "unpause", started.getId()], { stdio: ["ignore", "ignore", "inherit"] });
+    suspended = on;
+  };
   const end = async (signal: "SIGTERM" | "SIGKILL"): Promise<void> => {
-    await paused;
     if (!(await container.inspect()).State.Running) return;
-    if (suspended) await container.unpause();
-    suspended = false;
+    pause(false);
     const ended = container.wait();
     await container.kill({ signal });
     await ended;
   };
-  const pause = (on: boolean): void => {
-    if (suspended === on) return;
-    suspended = on;
-    paused = paused.then(() => (on ? container.pause() : container.unpause()));
-  };
-
   return {
     url: `nats://127.0.0.1:${port}`,
     port,

@@ -49,12 +49,18 @@ export async function connectLog(options: LogOptions): Promise<ConnectedLog> {
 }
 
 async function connectNats({ servers, timeoutMs }: LogOptions): Promise<NatsConnection> {
+  const targets = servers.split(",").map(targetOf);
+  const login = targets.find((target) => target.user !== "");
   try {
     return await connect({
-      servers: servers.split(",").map((each) => each.trim()),
+      servers: targets.map((target) => target.server),
+      // The client library drops what stands before the @ of a URL.
+      ...(login === undefined ? {} : { user: login.user, pass: login.pass }),
       name: "kata-broker",
       timeout: timeoutMs,
       maxReconnectAttempts: -1,
+      // While an authentication service restarts, NATS refuses everybody: that must pass too.
+      ignoreAuthErrorAbort: true,
       reconnectTimeWait: 250,
       reconnectJitter: 250,
       pingInterval: 10_000,
@@ -67,6 +73,16 @@ async function connectNats({ servers, timeoutMs }: LogOptions): Promise<NatsConn
       error,
     );
   }
+}
+
+function targetOf(text: string): { server: string; user: string; pass: string } {
+  const trimmed = text.trim();
+  const url = new URL(trimmed.includes("://") ? trimmed : `nats://${trimmed}`);
+  return {
+    server: `${url.protocol}//${url.host}`,
+    user: decodeURIComponent(url.username),
+    pass: decodeURIComponent(url.password),
+  };
 }
 
 function failure(code: string, message: string, cause: unknown): Error {

@@ -1,8 +1,8 @@
 import { createClient, type RealtimeClient } from "../client.ts";
-import type { ConnectionChange } from "../connection.ts";
+import type { ConnectionChange } from "../connection-change.ts";
 import type { RealtimeError } from "../errors.ts";
 import { type RealtimeClientOptions, settingsOf } from "../options.ts";
-import type { SubscriptionChange } from "../subscription.ts";
+import type { SubscriptionChange } from "../subscription-change.ts";
 import { createFakeClock, type FakeClock } from "./fake-clock.ts";
 import { at, caughtUp, pong, subscribed } from "./messages.ts";
 import { createScript, type Script } from "./script.ts";
