@@ -128,7 +128,7 @@ test("a channel that failed may be subscribed again", () => {
   expect([first.status, second.status]).toEqual(["failed", "caught_up"]);
 });
 
-test("an error that names the channel without an id ends what the broker held: asked again, from the position", () => {
+test("[ERROR-3] an error that names the channel without an id ends what the broker held: asked again, from the position", () => {
   const { client, script, connect, clock, live, statuses } = createHarness();
   client.subscribe(C, () => {});
   connect();

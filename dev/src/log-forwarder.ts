@@ -5,7 +5,7 @@ export interface LogForwarder {
   write(entry: LogEntry): void;
   /** From now on entries are published, those that wait first. `publish` resolves when the log has the entry. */
   connect(publish: (entry: LogEntry) => Promise<unknown>): void;
-  /** Resolves when nothing waits any more, or after `timeoutMs`. */
+  /** Resolves when nothing waits any more, at once if there is nowhere to publish, or after `timeoutMs`. */
   drain(timeoutMs: number): Promise<void>;
 }
 
@@ -76,7 +76,7 @@ export function createLogForwarder(options: LogForwarderOptions = {}): LogForwar
       pump();
     },
     async drain(timeoutMs) {
-      if (inFlight === 0 && waiting.length === 0) return;
+      if (publish === undefined || (inFlight === 0 && waiting.length === 0)) return;
       let timer: NodeJS.Timeout | undefined;
       const empty = new Promise<void>((resolve) => onEmpty.push(resolve));
       const late = new Promise<void>((resolve) => {

@@ -10,6 +10,9 @@ const FORWARDED = new Set(["info", "warn", "error", "fatal"]);
 // nats-server tells its life story at every start; the terminal gets what needs attention, the log has all of it.
 const SHOWN_OF_NATS = new Set(["warn", "error", "fatal"]);
 
+// Said of any user without an nkey. The one of nats.conf has no password: whoever follows the advice finds nothing to do.
+const NO_NEWS = "Plaintext passwords detected";
+
 export interface LoggingOptions {
   readonly level: string;
   readonly print: (line: string) => void;
@@ -25,8 +28,9 @@ export function createLogging({ level, print, colored, forward }: LoggingOptions
       write(line: string) {
         const entry = parsePinoLine(line);
         if (entry === undefined) return;
-        const { source, level = "info" } = entry.payload;
-        if (source !== NATS_SOURCE || SHOWN_OF_NATS.has(level)) print(formatEntry(entry, colored));
+        const { source, level = "info", message } = entry.payload;
+        const shown = source !== NATS_SOURCE || (SHOWN_OF_NATS.has(level) && !message.startsWith(NO_NEWS));
+        if (shown) print(formatEntry(entry, colored));
         if (FORWARDED.has(level)) forward(entry);
       },
     },

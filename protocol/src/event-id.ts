@@ -55,7 +55,6 @@ export function epochOf(created: string): string {
   return ms.toString(36);
 }
 
-const encoder = new TextEncoder();
 const CHECK_SPACE = 36 ** 4;
 
 /**
@@ -65,7 +64,7 @@ const CHECK_SPACE = 36 ** 4;
  * @param identity the record's `Nats-Msg-Id`, or its stored bytes where it has none
  */
 export function checkOf(identity: string | Uint8Array): string {
-  const bytes = typeof identity === "string" ? encoder.encode(identity) : identity;
+  const bytes = typeof identity === "string" ? utf8(identity) : identity;
   let hash = 0x811c9dc5;
   for (let i = 0; i < bytes.length; i++) {
     hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193);
@@ -74,4 +73,12 @@ export function checkOf(identity: string | Uint8Array): string {
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   hash = (hash ^ (hash >>> 16)) >>> 0;
   return (hash % CHECK_SPACE).toString(36).padStart(4, "0");
+}
+
+let encoder: InstanceType<typeof TextEncoder> | undefined;
+
+/** Made when first needed: a client that only reads event ids runs on hosts without a TextEncoder, too. */
+function utf8(text: string): Uint8Array {
+  encoder ??= new TextEncoder();
+  return encoder.encode(text);
 }

@@ -250,7 +250,7 @@ describe("subscribe", () => {
     ]);
   });
 
-  it("an unsubscribe that overtakes its subscribe ends it", async () => {
+  it("[UNSUBSCRIBE-3] an unsubscribe that overtakes its subscribe ends it", async () => {
     await using socket = await client();
     socket.send({ type: "subscribe", channel: "agent:overtaken", id: 1 });
     socket.send({ type: "unsubscribe", channel: "agent:overtaken", id: 2 });

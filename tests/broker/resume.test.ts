@@ -349,4 +349,42 @@ describe("a slow reader", () => {
     await back.events(CHANNEL, total - before.length);
     expect(seen(back)).toEqual(range(before.length, total));
   });
+
+  it("[PING-1] attacks invariant 2: pong never names a place beyond what a reader that fell behind has been sent", async () => {
+    await using strict = await startBroker({ nats, config: { auditIntervalMs: 50, highWaterBytes: 65_536 } });
+    await using slow = await connectRaw({ wsUrl: strict.wsUrl, apiKey: TEST_KEY, protocols: ["kata.v1.ndjson"] });
+    const quiet = "agent:quiet";
+    for (const channel of [CHANNEL, quiet]) {
+      slow.send({ type: "subscribe", channel });
+      await slow.nextOf("caught_up");
+    }
+    slow.socket.pause();
+    const text = "x".repeat(20_000);
+    for (let i = 0; i < 1_500; i += 100) {
+      await publisher.publishMany(
+        CHANNEL,
+        Array.from({ length: 100 }, (_, j) => ({ type: "log_entry", payload: { message: `${i + j}`, text } }) as const),
+      );
+    }
+    const last = await publisher.publish(quiet, log("0"));
+    // Another reader's pong shows that the broker's audit has got that far.
+    await using quick = await connectRaw({ wsUrl: strict.wsUrl, apiKey: TEST_KEY });
+    quick.send({ type: "subscribe", channel: quiet });
+    await quick.nextOf("caught_up");
+    let audited = "";
+    while (audited !== last.eventId) {
+      quick.send({ type: "ping" });
+      audited = (await quick.nextOf("pong")).eventId;
+    }
+    slow.send({ type: "ping" });
+    slow.socket.resume();
+    const pong = await slow.nextOf("pong");
+    const before = slow.messages.slice(0, slow.messages.indexOf(pong));
+    await using later = await client();
+    await resume(later, pong.eventId);
+    await later.nextOf("caught_up");
+    expect(seen(later).length + eventsOf(before, CHANNEL).length).toBeGreaterThanOrEqual(1_500);
+    await slow.events(CHANNEL, 1_500);
+    expect(seen(slow)).toEqual(range(0, 1_500));
+  });
 });

@@ -5,7 +5,7 @@ import { type ChannelRecord, forEachEvent, sliceAfter } from "./channel-record.t
 import { encodeControl } from "./control.ts";
 import { locate, type Start, type StartRequest } from "./locate.ts";
 import { whileAway } from "./pause.ts";
-import { type Position, positionId } from "./position.ts";
+import { ORIGIN, type Position, positionId } from "./position.ts";
 
 /** What a subscription sees of a socket. */
 export interface Reader {
@@ -42,6 +42,7 @@ export class Subscription implements LiveReader {
   /** Which run is the one in force; every other one ends at its next step. */
   #run = 0;
   #caughtUpDue = true;
+  #everCaughtUp = false;
   #wake: (() => void) | undefined;
 
   constructor(options: SubscriptionOptions) {
@@ -51,9 +52,14 @@ export class Subscription implements LiveReader {
     this.ndjson = options.ndjson;
   }
 
-  /** Whether everything that the channel is known to hold has been handed to the socket. */
-  get live(): boolean {
-    return this.#phase === "live";
+  /**
+   * What [PING-1] may say of this subscription: the place up to which its socket has been sent everything. `undefined`
+   * before the first `caught_up`, when no pong is about it; `ORIGIN` while the place is being looked for anew.
+   */
+  get sentUpTo(): Position | undefined {
+    if (!this.#everCaughtUp) return undefined;
+    if (this.#phase === "live") return this.#channel.mark;
+    return this.#phase === "catching up" ? this.#position : ORIGIN;
   }
 
   get channel(): Channel {
@@ -219,6 +225,7 @@ export class Subscription implements LiveReader {
     channel.goLive(this);
     if (this.#caughtUpDue) {
       this.#caughtUpDue = false;
+      this.#everCaughtUp = true;
       this.#reader.send(
         encodeControl("caught_up", {}, { channel: channel.name, ...(eventId === undefined ? {} : { eventId }) }),
       );

@@ -6,6 +6,7 @@ import {
   type ErrorCode,
   type InboundCommand,
   InboundCommandSchema,
+  NO_POSITION,
 } from "@kata/protocol";
 import type { ChannelAccess } from "../auth/adapters.ts";
 import { authorizeChannel } from "../auth/authorize-channel.ts";
@@ -143,13 +144,13 @@ export class Session {
   #perform(command: InboundCommand): void {
     switch (command.type) {
       case "subscribe":
-        return this.#later(this.#subscribe(command));
+        return this.#later(this.#subscribe(command), command);
       case "unsubscribe":
         return this.#unsubscribe(command);
       case "ping":
         return this.#ping(command);
       case "auth":
-        return this.#later(this.#authenticate(command));
+        return this.#later(this.#authenticate(command), { id: command.id });
     }
   }
 
@@ -214,13 +215,14 @@ export class Session {
     );
   }
 
-  /** [PING-1] The oldest of the live channels' marks: all of them are complete up to there. */
+  /** [PING-1] The oldest of the places up to which the subscriptions have been sent everything. */
   #ping(command: Command<"ping">): void {
     let oldest: { seq: number; eventId: string } | undefined;
     for (const { subscription } of this.#slots.values()) {
-      if (subscription?.live !== true) continue;
-      const { mark, epoch } = subscription.channel;
-      if (oldest === undefined || mark.seq < oldest.seq) oldest = { seq: mark.seq, eventId: positionId(epoch, mark) };
+      const sent = subscription?.sentUpTo;
+      if (subscription === undefined || sent === undefined) continue;
+      if (oldest !== undefined && oldest.seq <= sent.seq) continue;
+      oldest = { seq: sent.seq, eventId: sent.seq === 0 ? NO_POSITION : positionId(subscription.channel.epoch, sent) };
     }
     const payload = command.id === undefined ? {} : { id: command.id };
     this.#socket.send(encodeControl("pong", payload, oldest === undefined ? {} : { eventId: oldest.eventId }));
@@ -267,10 +269,11 @@ export class Session {
     this.end(CLOSE.tooMuch, reason);
   }
 
-  #later(work: Promise<void>): void {
+  #later(work: Promise<void>, about: { id?: CommandId | undefined; channel?: string | undefined }): void {
     work.catch((error: unknown) => {
       this.#deps.logger.error({ err: error }, "a command failed");
-      this.#refuse("internal", "the command failed: try again");
+      if (about.channel !== undefined) this.#slots.delete(about.channel);
+      this.#refuse("internal", "the command failed: try again", about);
     });
   }
 }
