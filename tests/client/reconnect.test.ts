@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startBroker } from "../support/broker.ts";
 import { startProxy } from "../support/proxy.ts";
+import { seededRandom } from "../support/random.ts";
 import { caughtUp, clientOf, collect, entry, freshChannel, numbers, type Setup, startAll } from "./setup.ts";
 
 let all: Setup;
@@ -17,26 +18,13 @@ afterAll(async () => {
 const EVENTS = 5_000;
 const CUTS = 20;
 
-/** mulberry32: small, and the same numbers for the same seed everywhere. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 test.each([
   ["one envelope a frame", false],
   ["several envelopes a frame", true],
 ])(
   `invariant 2: ${CUTS} cuts at random bytes while events pour in: each acknowledged event once, in order (%s)`,
   async (_what, ndjson) => {
-    const seed = Number(process.env.KATA_SEED ?? Math.floor(Math.random() * 2 ** 31));
-    console.info(`KATA_SEED=${seed}`);
-    const random = randomOf(seed);
+    const random = seededRandom();
     const channel = freshChannel();
     await using proxy = await startProxy({ port: all.broker.port });
     const client = clientOf(all.broker, { url: `ws://127.0.0.1:${proxy.port}`, random, ndjson });

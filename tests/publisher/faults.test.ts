@@ -1,7 +1,8 @@
 import { nanos } from "@nats-io/transport-node";
 import { describe, expect, test, vi } from "vitest";
+import { seededRandom } from "../support/random.ts";
 import { deleteTestStream, ensureTestStream, readLog } from "../support/stream.ts";
-import { createRig, eventIdsOf, numbersOf, type Rig, repeatedIds, seeded, startLoad, upTo } from "./rig.ts";
+import { createRig, eventIdsOf, numbersOf, type Rig, repeatedIds, startLoad, upTo } from "./rig.ts";
 
 const event = (i: number) => ({ type: "log_entry", payload: { message: "m", i } });
 const CHANNELS = ["agent:a1", "agent:b1", "spec:s1"];
@@ -32,8 +33,7 @@ function expectStrictAttempts(rig: Rig): void {
 
 describe("a connection that is cut", () => {
   test("at random moments during 5,000 publishes: each is stored once, in order, under its first message id", async () => {
-    const { seed, random } = seeded();
-    console.info(`KATA_TEST_SEED=${seed}`);
+    const random = seededRandom();
     await using rig = await createRig();
     const publisher = await rig.publisher({ maxRecordEvents: 10, ackTimeoutMs: 2_000 });
     await publisher.flush();

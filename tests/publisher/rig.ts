@@ -115,16 +115,3 @@ export function repeatedIds(seen: readonly SeenMessage[]): string[] {
   for (const { messageId } of seen) counts.set(messageId, (counts.get(messageId) ?? 0) + 1);
   return [...counts].filter(([, count]) => count > 1).map(([id]) => id);
 }
-
-/** A seeded random source (mulberry32), so that a failed run can be repeated: KATA_TEST_SEED. */
-export function seeded(): { seed: number; random: () => number } {
-  const seed = Number(process.env.KATA_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
-  let state = seed;
-  const random = (): number => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-  return { seed, random };
-}
