@@ -14,6 +14,8 @@ export interface BrokerOptions {
   readonly apiKeys: ApiKeyAuth;
   readonly sessions?: SessionStore;
   readonly access: ChannelAccess;
+  /** Told when the connection to NATS ended for good: this broker is of no further use. Default: logged only. */
+  readonly onFatal?: (error: Error) => void;
   /** A pino logger, or anything with its `debug`, `info`, `warn` and `error`. Default: none. */
   readonly logger?: Logger;
 }
@@ -46,6 +48,7 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
     },
   });
   const undo: (() => Promise<void> | void)[] = [close];
+  let closing: Promise<void> | undefined;
   try {
     const unlisten = log.listen((event) => {
       if (event === "disconnected") logger.warn("NATS is away: live delivery rests, nothing is lost");
@@ -53,6 +56,12 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
       else logger.warn({ epoch: log.epoch }, "the stream was made anew: subscriptions start over with a gap");
     });
     undo.unshift(unlisten);
+    void nc.closed().then((error) => {
+      if (closing !== undefined) return;
+      const lost = new Error("the connection to NATS ended for good: start the broker anew", { cause: error });
+      logger.error({ err: lost }, lost.message);
+      options.onFatal?.(lost);
+    });
     const fanOut = createFanOut();
     const channels = new Channels({
       log,
@@ -62,7 +71,8 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
       lingerMs: config.lingerMs,
       auditIntervalMs: config.auditIntervalMs,
       fanOut: fanOut.publish,
-      onInvalid: (channel, record) => reportInvalid(logger, channel, record),
+      onInvalid: createInvalidReport(logger),
+      onDefect: (error) => logger.error({ err: error }, "delivery met an error and tries again"),
     });
     undo.unshift(() => channels.close());
     const publishers = new Publishers(nc, config.publishTimeoutMs);
@@ -85,7 +95,6 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
     });
     const where = `${config.host.includes(":") ? `[${config.host}]` : config.host}:${server.port}`;
     logger.info({ port: server.port }, `listening on http://${where}`);
-    let closing: Promise<void> | undefined;
     return {
       httpUrl: `http://${where}`,
       wsUrl: `ws://${where}/ws`,
@@ -101,12 +110,31 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
       },
     };
   } catch (error) {
+    closing = Promise.resolve();
     for (const each of undo) await each();
     throw error;
   }
 }
 
-/** A stranger's record that is no event stops nobody; whoever operates the broker can find it [EVENT-3]. */
-function reportInvalid(logger: Logger, channel: string, record: ChannelRecord): void {
-  logger.warn({ channel, seq: record.seq, lines: record.invalid }, "skipped what is no valid event");
+/** How many skipped records are remembered as told. */
+const TOLD = 1_000;
+
+/**
+ * A stranger's record that is no event stops nobody; whoever operates the broker can find it [EVENT-3]. Each is counted
+ * and told once, however often it is read.
+ */
+function createInvalidReport(logger: Logger): (channel: string, record: ChannelRecord) => void {
+  const told = new Set<string>();
+  let lines = 0;
+  return (channel, record) => {
+    const place = `${channel} ${record.seq} ${record.check}`;
+    if (told.has(place)) return;
+    if (told.size >= TOLD) told.clear();
+    told.add(place);
+    lines += record.invalid;
+    logger.warn(
+      { channel, seq: record.seq, lines: record.invalid, linesInAll: lines },
+      "skipped what is no valid event",
+    );
+  };
 }

@@ -26,15 +26,29 @@ export function parseEvents(json: unknown): { readonly events: EventInput[] } | 
     const parsed = EventInputSchema.safeParse(input);
     if (!parsed.success) return { problem: where + explain(parsed.error) };
     const { type, payload } = parsed.data;
-    if (type in PayloadSchemas) {
+    if (Object.hasOwn(PayloadSchemas, type)) {
       const checked = PayloadSchemas[type as keyof typeof PayloadSchemas].safeParse(payload);
       if (!checked.success) return { problem: `${where}payload of ${type}: ${explain(checked.error)}` };
     }
-    if (Buffer.byteLength(JSON.stringify(payload)) > MAX_EVENT_BYTES - 1_024)
-      return { problem: `${where}an event has at most 512 KiB` };
+    const problem = tooMuch(payload);
+    if (problem !== undefined) return { problem: where + problem };
     events.push(parsed.data);
   }
   return { events };
+}
+
+/** What an event's line holds besides its payload: type, timestamp, keys. */
+const FRAME_BYTES = 1_024;
+
+function tooMuch(payload: unknown): string | undefined {
+  try {
+    return Buffer.byteLength(JSON.stringify(payload)) > MAX_EVENT_BYTES - FRAME_BYTES
+      ? "an event has at most 512 KiB"
+      : undefined;
+  } catch {
+    // Parsing takes any depth, writing does not.
+    return "the payload is nested too deeply";
+  }
 }
 
 function explain(error: z.ZodError): string {

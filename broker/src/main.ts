@@ -16,6 +16,8 @@ async function main(): Promise<void> {
   const broker = await createBroker({
     config,
     logger,
+    // Whoever keeps this process running starts it again.
+    onFatal: () => process.exit(1),
     ...createDevelopmentAuth({ apiKey: config.devApiKey, teamId: config.devTeamId }),
   });
   const stop = (signal: string) => {

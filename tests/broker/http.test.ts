@@ -59,6 +59,14 @@ describe("[HTTP-1] publishing", () => {
     expect(events[2]?.timestamp).toBe("2026-01-02T03:04:05Z");
   });
 
+  it.each(["constructor", "to_string", "hasownproperty", "__proto__"])(
+    "a type named like what every object has is a type like any other (%s)",
+    async (type) => {
+      const { status } = await post("agent:odd", { type, payload: {} });
+      expect(status).toBe(type.startsWith("_") ? 400 : 201);
+    },
+  );
+
   it("takes a bearer as well", async () => {
     expect(await post("team:demo", log("1"), { authorization: `Bearer ${TEST_KEY}` })).toMatchObject({ status: 201 });
   });
@@ -82,6 +90,12 @@ describe("[HTTP-1] publishing", () => {
     ["a payload of the wrong shape", { type: "log_entry", payload: { text: "x" } }, "invalid_event", 400],
     ["an unknown key", { ...log("x"), chanel: "x" }, "invalid_event", 400],
     ["a bad timestamp", { ...log("x"), timestamp: "now" }, "invalid_event", 400],
+    [
+      "a payload that nests without end",
+      `{"type":"own","payload":${"[".repeat(100_000)}${"]".repeat(100_000)}}`,
+      "invalid_event",
+      400,
+    ],
     ["an event over its limit", log("x".repeat(530_000)), "invalid_event", 400],
     ["a body over its limit", log("x".repeat(1_100_000)), "too_large", 413],
   ])("[EVENT-2] [EVENT-4] [EVENT-5] refuses %s", async (_what, body, code, status) => {

@@ -162,6 +162,23 @@ describe("commands", () => {
   });
 });
 
+describe("abuse", () => {
+  it("a client that asks on and on and reads no answer is sent away, in bounded memory", async () => {
+    const closings: string[] = [];
+    const logger = { debug: (_: unknown, line: string) => closings.push(line), info() {}, warn() {}, error() {} };
+    await using watched = await startBroker({ nats, logger: logger as never });
+    await using socket = await connectRaw({ wsUrl: watched.wsUrl, apiKey: TEST_KEY });
+    socket.socket.pause();
+    const pings = '{"type":"ping"}';
+    while (closings.length === 0) {
+      for (let i = 0; i < 5_000; i++) socket.sendText(pings);
+      // The socket's own buffer empties as the broker reads.
+      await expect.poll(() => socket.socket.bufferedAmount, { timeout: 10_000 }).toBeLessThan(1_000_000);
+    }
+    expect(closings).toEqual([expect.stringContaining("more answers than are read")]);
+  });
+});
+
 describe("subscribe", () => {
   it("[SUBSCRIBE-1] [SUBSCRIBE-2] [CAUGHTUP-1] says where it starts, then that it is live, then sends what is stored", async () => {
     await publisher.publish("agent:fresh", log("before"));

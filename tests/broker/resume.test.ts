@@ -227,8 +227,13 @@ describe("the live feed", () => {
     await socket.events(CHANNEL, 1);
     const { streams } = await jetstreamManager(nc);
     const { config } = await streams.info("KATA");
-    const { republish, ...silent } = config;
-    await streams.update("KATA", silent);
+    // By hand: the client library's update would keep what is left out.
+    const silence = async () => {
+      const { republish: _, ...silent } = config;
+      await nc.request("$JS.API.STREAM.UPDATE.KATA", JSON.stringify(silent));
+      expect((await streams.info("KATA")).config.republish).toBeUndefined();
+    };
+    await silence();
     await publisher.publishMany(CHANNEL, numbers(1, 100));
     // Nothing follows: only the audit can find them.
     await socket.events(CHANNEL, 100);
@@ -237,14 +242,13 @@ describe("the live feed", () => {
     await using second = await client();
     second.send({ type: "subscribe", channel: CHANNEL });
     await second.nextOf("caught_up");
-    await streams.update("KATA", silent);
+    await silence();
     await publisher.publishMany(CHANNEL, numbers(100, 200));
     await streams.update("KATA", config);
     await publisher.publish(CHANNEL, log("200"));
     await second.events(CHANNEL, 101);
     expect(seen(second)).toEqual(range(100, 201));
     expect(seen(socket)).toEqual(range(0, 100));
-    expect(republish).toBeDefined();
   });
 
   it("attacks invariant 2: NATS is killed and started again; sockets stay, nothing is lost or doubled", async () => {

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { createWatchdog } from "../../dev/src/nats/watchdog.ts";
 import { identityOf } from "../../dev/src/process-identity.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -39,6 +40,7 @@ export interface StartOptions {
 /** Runs the real `npm start` on ports of its own. At dispose it is gone, its nats-server too. */
 export async function startKata({ dataDirectory, env, npm = false }: StartOptions): Promise<Start> {
   const [program = "", ...args] = npm ? ["npm", "start"] : await startCommand();
+  const watchdog = createWatchdog({ signal: "KILL" });
   const child = spawn(program, args, {
     cwd: ROOT,
     // A group of its own, so that dispose ends npm, its shell and the start itself.
@@ -56,6 +58,8 @@ export async function startKata({ dataDirectory, env, npm = false }: StartOption
   });
   const { pid } = child;
   if (pid === undefined) throw new Error(`${program} does not run`);
+  // A test that times out is not disposed. -pid: the group, as kill(1) takes it.
+  watchdog.watch(-pid);
   const text = { stdout: "", stderr: "" };
   child.stdout.on("data", (chunk: Buffer) => {
     text.stdout += chunk.toString("utf8");
@@ -63,7 +67,10 @@ export async function startKata({ dataDirectory, env, npm = false }: StartOption
   child.stderr.on("data", (chunk: Buffer) => {
     text.stderr += chunk.toString("utf8");
   });
-  const ended = once(child, "close").then(() => child.exitCode);
+  const ended = once(child, "close").then(() => {
+    watchdog.release();
+    return child.exitCode;
+  });
 
   const said = (wanted: string): Promise<void> =>
     new Promise((resolve, reject) => {

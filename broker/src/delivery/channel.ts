@@ -1,3 +1,4 @@
+import type { GapReason } from "@kata/protocol/wire";
 import type { EventLog, LiveFeed, LiveRecord, StoredRecord } from "../log/event-log.ts";
 import { LogUnavailableError } from "../log/event-log.ts";
 import { type ChannelRecord, countLines, decodeRecord, forEachEvent } from "./channel-record.ts";
@@ -5,6 +6,7 @@ import { Pages } from "./pages.ts";
 import { whileAway } from "./pause.ts";
 import { ORIGIN, type Position } from "./position.ts";
 import { Ring } from "./ring.ts";
+import type { Turns } from "./turns.ts";
 import { whyBroken } from "./verify.ts";
 
 /** What a channel needs to know of one that reads it live. */
@@ -12,8 +14,8 @@ export interface LiveReader {
   readonly ndjson: boolean;
   /** Bytes that its socket has not taken yet. */
   buffered(): number;
-  /** Leave the live feed and go on from `position`: the socket takes less than comes. */
-  fallBehind(position: Position): void;
+  /** Leave the live feed and go on from the head: the socket takes less than comes. */
+  fallBehind(): void;
 }
 
 /** What a channel needs to know of everybody who reads it. */
@@ -35,6 +37,16 @@ export interface ChannelOptions {
   readonly fanOut: (topic: string, frame: Buffer) => void;
   /** Told of lines that are no events. */
   readonly onInvalid: (channel: string, record: ChannelRecord) => void;
+  /** Told of an error that is no outage: a defect. What met it is tried again. */
+  readonly onDefect: (error: unknown) => void;
+  /** Channels ask for their newest records in turns: all at once would be more than a connection takes. */
+  readonly turns: Turns;
+}
+
+/** A place up to which somebody found the channel to be complete, and in which life of it. */
+export interface Reached {
+  readonly position: Position;
+  readonly life: number;
 }
 
 type Phase = "opening" | "open" | "repairing" | "closed";
@@ -68,6 +80,7 @@ export class Channel {
   #settled: Promise<void>;
   #sinceSweep = 0;
   #life = 0;
+  readonly #shared = new Map<string, Promise<unknown>>();
 
   constructor(options: ChannelOptions) {
     this.#options = options;
@@ -128,11 +141,23 @@ export class Channel {
   }
 
   /**
-   * The records after `position` that are in memory, `undefined` if memory does not reach back so far. An empty
-   * answer means that the position is the head: join in the same tick.
+   * Some of the records after `position` that are in memory, `undefined` if memory does not reach back so far. An
+   * empty answer means that nothing lies after the position: join in the same tick.
    */
   after(position: Position): readonly ChannelRecord[] | undefined {
-    return this.#ring.after(position.seq);
+    if (position.seq >= this.#head.seq) return [];
+    return this.#ring.after(position.seq, this.#options.highWaterBytes);
+  }
+
+  /** One asks for all who want the same at the same time; what was found out in one life is not shared in the next. */
+  shared<T>(what: string, ask: () => Promise<T>): Promise<T> {
+    const key = `${this.#life} ${what}`;
+    let asking = this.#shared.get(key) as Promise<T> | undefined;
+    if (asking === undefined) {
+      asking = ask().finally(() => this.#shared.delete(key));
+      this.#shared.set(key, asking);
+    }
+    return asking;
   }
 
   /** The caller stands at the head and has joined the topic in this very tick. */
@@ -146,17 +171,18 @@ export class Channel {
     if (this.#live.delete(reader) && reader.ndjson) this.#liveNdjson--;
   }
 
-  /** Makes the channel complete up to `position`, which the caller found in the log. */
+  /** Makes the channel complete up to `position`, which the caller found in the log in this life of the channel. */
   async reach(position: Position): Promise<void> {
-    while (position.seq > this.#mark.seq && this.#phase !== "closed") {
+    const life = this.#life;
+    const done = () => position.seq <= this.#mark.seq || this.closed || this.#life !== life;
+    while (!done()) {
       await this.#settled;
-      if (position.seq <= this.#mark.seq) return;
-      await this.repair(position);
+      if (!done()) await this.repair({ position, life });
     }
   }
 
   /** Compares with the log and reads what was missed; afterwards the channel is also known to be complete up to `reached`. */
-  repair(reached?: Position): Promise<void> {
+  repair(reached?: Reached): Promise<void> {
     if (this.#phase === "open") {
       this.#phase = "repairing";
       this.#settled = this.#repair(reached);
@@ -164,9 +190,9 @@ export class Channel {
     return this.#settled;
   }
 
-  /** The audit found nothing newer than the head up to `position`. */
-  audited(position: Position): void {
-    if (this.#phase === "open" && position.seq > this.#mark.seq) this.#mark = position;
+  /** The audit found nothing newer than the head up to there. */
+  audited(reached: Reached): void {
+    if (this.#phase === "open") this.#advance(reached);
   }
 
   close(): void {
@@ -182,8 +208,9 @@ export class Channel {
       async () => {
         this.#feed ??= await this.#log.live(this.subject, (record) => this.#onLive(record));
         if (this.closed) return this.#feed.close();
-        await this.#start();
+        await this.#options.turns.take(() => this.#start());
       },
+      this.#options.onDefect,
     );
   }
 
@@ -198,34 +225,45 @@ export class Channel {
     this.#epoch = state.epoch;
     this.#head = newest === undefined ? ORIGIN : positionOf(newest);
     this.#mark = last === undefined ? { seq: state.lastSeq, check: undefined, line: 0 } : positionOf(last);
-    this.#ring = new Ring(this.#options.ringBytes, this.#mark.seq);
+    this.#ring = new Ring(this.#options.ringBytes, this.#head.seq);
     this.pages.clear();
     this.#phase = "open";
     this.#release();
   }
 
-  async #repair(reached: Position | undefined): Promise<void> {
+  async #repair(reached: Reached | undefined): Promise<void> {
     const broken = await whileAway(
       () => this.closed,
-      async () => {
-        const reason = await whyBroken(this.#log, this.#epoch, this.#mark);
-        if (reason !== undefined) return reason;
-        const newest = await this.#log.head(this.subject);
-        if (newest !== undefined && newest.seq === this.#head.seq && newest.check !== this.#head.check)
-          return "rewritten";
-        while (newest !== undefined && this.#head.seq < newest.seq && !this.closed) {
-          const page = await this.pages.read(this.#epoch, this.#mark);
-          if (typeof page === "string") return page;
-          for (const record of page) if (record.seq > this.#mark.seq) this.#apply(record);
-        }
-        return undefined;
-      },
+      () => this.#options.turns.take(() => this.#catchUpWithLog()),
+      this.#options.onDefect,
     );
     if (this.closed) return;
     if (broken !== undefined) return this.#startAnew();
-    if (reached !== undefined && reached.seq > this.#mark.seq) this.#mark = reached;
+    if (reached !== undefined) this.#advance(reached);
     this.#phase = "open";
     this.#release();
+  }
+
+  /** Reads everything up to the log's newest record of the subject; or says why the log is not the one it was. */
+  async #catchUpWithLog(): Promise<GapReason | undefined> {
+    const newest = await this.#log.head(this.subject);
+    // Asked after the head: while the mark stands, that head belongs to the log that this channel knows.
+    const broken = await whyBroken(this.#log, this.#epoch, this.#mark);
+    if (broken !== undefined) return broken;
+    if (newest === undefined || newest.seq <= this.#head.seq) {
+      return newest?.seq === this.#head.seq && newest.check !== this.#head.check ? "rewritten" : undefined;
+    }
+    while (this.#head.seq < newest.seq && !this.closed) {
+      // From the head, not from the mark: if a record at or before the mark is news, the mark was wrong.
+      const page = await this.pages.read(this.#epoch, newest.seq > this.#mark.seq ? this.#mark : this.#head);
+      if (typeof page === "string") return page;
+      for (const record of page) if (record.seq > this.#head.seq) this.#apply(record);
+    }
+    return undefined;
+  }
+
+  #advance({ position, life }: Reached): void {
+    if (life === this.#life && position.seq > this.#mark.seq) this.#mark = position;
   }
 
   /** The log is not the one this channel knew: every reader finds out for itself what that means for it. */
@@ -235,12 +273,18 @@ export class Channel {
     for (const reader of [...this.#readers]) reader.relocate();
     await whileAway(
       () => this.closed,
-      () => this.#start(),
+      () => this.#options.turns.take(() => this.#start()),
+      this.#options.onDefect,
     );
   }
 
-  #onLive(record: LiveRecord): void {
+  #onLive(record: LiveRecord | undefined): void {
     if (this.#phase === "closed") return;
+    if (record === undefined) {
+      // Something came that cannot be read; if it was a record, the log has it.
+      void this.repair();
+      return;
+    }
     if (this.#phase !== "open") {
       this.#held.push(record);
       this.#heldBytes += record.data.length;
@@ -264,7 +308,8 @@ export class Channel {
     this.#hold([]);
     for (let i = 0; i < held.length; i++) {
       const record = held[i] as LiveRecord;
-      if (record.seq <= this.#mark.seq) continue;
+      // Read from the log meanwhile, unless memory holds another one at its place.
+      if (record.seq <= this.#mark.seq && (this.#ring.at(record.seq)?.check ?? record.check) === record.check) continue;
       this.#onLive(record);
       if (this.#phase !== "open") {
         this.#hold([...this.#held, ...held.slice(i + 1)]);
@@ -281,7 +326,7 @@ export class Channel {
   #apply(record: ChannelRecord): void {
     this.#ring.push(record);
     this.#head = { seq: record.seq, check: record.check, line: record.lastLine };
-    this.#mark = this.#head;
+    if (record.seq > this.#mark.seq) this.#mark = this.#head;
     if (this.#live.size === 0 || record.bytes.length === 0) return;
     if (this.#liveNdjson > 0) this.#options.fanOut(this.topic(true), record.bytes);
     if (this.#liveNdjson < this.#live.size) {
@@ -295,7 +340,7 @@ export class Channel {
   #sweep(): void {
     this.#sinceSweep = 0;
     for (const reader of [...this.#live]) {
-      if (reader.buffered() > this.#options.highWaterBytes) reader.fallBehind(this.#head);
+      if (reader.buffered() > this.#options.highWaterBytes) reader.fallBehind();
     }
   }
 

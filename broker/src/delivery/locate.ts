@@ -25,22 +25,30 @@ export interface Start {
 }
 
 /** Finds where a subscription starts, asking the log only for what memory cannot tell. The channel must be settled. */
-export async function locate(log: EventLog, channel: Channel, request: StartRequest): Promise<Start> {
+export async function locate(
+  log: EventLog,
+  channel: Channel,
+  request: StartRequest,
+  stopped: () => boolean,
+): Promise<Start> {
   switch (request.kind) {
     case "now":
       return now(channel);
     case "after":
       return resume(log, channel, request.eventId);
     case "rewind":
-      return rewind(log, channel, request.rewind);
+      return rewind(log, channel, request.rewind, stopped);
     case "gap":
       return gap(log, channel, request.reason);
   }
 }
 
-/** [SUBSCRIBE-2] A quiet channel has a position too: the place up to which it is known to be empty. */
+/**
+ * [SUBSCRIBE-2] A quiet channel has a position too: the place up to which it is known to be complete. Taken before
+ * anything is awaited: what comes meanwhile lies after it.
+ */
 function now(channel: Channel): Start {
-  const named = channel.head.seq === 0 ? channel.mark : channel.head;
+  const named = channel.mark.check === undefined ? channel.head : channel.mark;
   return { recovery: "fresh", eventId: positionId(channel.epoch, named), position: channel.mark };
 }
 
@@ -70,7 +78,7 @@ async function resume(log: EventLog, channel: Channel, eventId: string): Promise
       return { recovery: "complete", eventId, position, rest: { record: here.record, afterLine: id.n } };
     }
   }
-  const stored = await log.at(id.seq);
+  const stored = await channel.shared(`at ${id.seq}`, () => log.at(id.seq));
   if (stored === undefined || stored.check !== id.check) {
     const state = await log.state();
     if (state.epoch !== id.epoch) return gap(log, channel, "reset");
@@ -88,10 +96,11 @@ async function resume(log: EventLog, channel: Channel, eventId: string): Promise
   return { recovery: "complete", eventId, position, rest: { record, afterLine: id.n } };
 }
 
-async function rewind(log: EventLog, channel: Channel, wish: Rewind): Promise<Start> {
+async function rewind(log: EventLog, channel: Channel, wish: Rewind, stopped: () => boolean): Promise<Start> {
   if (wish === "all") return everything(log, channel);
-  const found = await findRewind(log, channel, wish);
-  if (found === undefined) return now(channel);
+  const present = now(channel);
+  const found = await findRewind(log, channel, wish, stopped);
+  if (found === undefined) return present;
   if (found === "everything") return everything(log, channel);
   if (found.rest !== undefined) {
     const { record, afterLine } = found.rest;
@@ -108,13 +117,20 @@ async function gap(log: EventLog, channel: Channel, reason: GapReason): Promise<
   return { ...(await everything(log, channel)), recovery: "gap", reason };
 }
 
-async function everything(log: EventLog, channel: Channel): Promise<Start> {
+/** Many ask at once after a stream was made anew: they share the answer. */
+function everything(log: EventLog, channel: Channel): Promise<Start> {
+  return channel.shared("everything", () => findFirst(log, channel));
+}
+
+async function findFirst(log: EventLog, channel: Channel): Promise<Start> {
+  // Before the log is asked: what comes meanwhile lies after it.
+  const { mark } = channel;
   const { records } = await log.read({ subject: channel.subject, from: { seq: 1 }, records: 1, bytes: 1 });
   const first = records[0];
   if (first === undefined && (await log.head(channel.subject)) !== undefined) {
     throw new LogUnavailableError("a replica of the log lags behind");
   }
-  const position = first === undefined ? channel.mark : await before(log, first.seq);
+  const position = first === undefined ? mark : await before(log, first.seq);
   return { recovery: "fresh", eventId: positionId(channel.epoch, position), position };
 }
 

@@ -36,7 +36,7 @@ export class Pages {
 
   /**
    * The records right after `position`, at least one, without a hole; or why the log can no longer give them. The
-   * caller knows that a record after `position` exists: an empty answer is a lagging replica's, and unavailable.
+   * caller knows that there was a record after `position`.
    */
   async read(epoch: string, position: Position): Promise<readonly ChannelRecord[] | GapReason> {
     for (const page of this.#recent) {
@@ -69,7 +69,11 @@ export class Pages {
     });
     const broken = await whyBroken(this.#log, epoch, position);
     if (broken !== undefined) return broken;
-    if (records.length === 0) throw new LogUnavailableError("a replica of the log lags behind");
+    if (records.length === 0) {
+      const newest = await this.#log.head(this.#subject);
+      if (newest === undefined || newest.seq <= position.seq) return "expired";
+      throw new LogUnavailableError("a replica of the log lags behind");
+    }
     const decoded = records.map(this.#decode);
     if (generation === this.#generation) {
       this.#recent = [...this.#recent.slice(1 - REMEMBERED), { after: position.seq, records: decoded }];

@@ -18,6 +18,7 @@ export async function findRewind(
   log: EventLog,
   channel: Channel,
   wish: Wish,
+  stopped: () => boolean,
 ): Promise<RewindTarget | "everything" | undefined> {
   if ("seconds" in wish) {
     const { records } = await log.read({
@@ -33,7 +34,7 @@ export async function findRewind(
   if (wish.count === 0) return undefined;
   const recent = channel.ring.lastEvents(wish.count);
   if (recent !== undefined) return { rest: recent };
-  return findLastEvents(log, channel, wish.count);
+  return findLastEvents(log, channel, wish.count, stopped);
 }
 
 /** Whether the replica that answered is as far as the channel. A head that was trimmed is behind it, too. */
@@ -48,6 +49,9 @@ async function holdsHead(log: EventLog, channel: Channel): Promise<boolean> {
   return records[0] !== undefined || (await log.head(channel.subject)) === undefined;
 }
 
+/** How many records the search for the last events looks at first. */
+const FIRST_LOOK = 64;
+
 /** What the search keeps of a record: enough to count its events, not their bytes. */
 interface Counted {
   readonly seq: number;
@@ -58,11 +62,13 @@ async function findLastEvents(
   log: EventLog,
   channel: Channel,
   count: number,
+  stopped: () => boolean,
 ): Promise<RewindTarget | "everything" | undefined> {
   const end = channel.head.seq;
   if (end === 0) return undefined;
-  // A record may hold no valid event at all, then more records are needed: each round looks twice as far back.
-  for (let wanted = count; ; wanted *= 2) {
+  // Records hold one event or hundreds, or none that is valid: each round looks four times as far back.
+  for (let wanted = Math.min(count, FIRST_LOOK); ; wanted *= 4) {
+    if (stopped()) throw new LogUnavailableError("nobody waits for it any more");
     const start = await recordsBack(log, channel.subject, wanted, end);
     const tail = await lastOf(log, channel, start.seq, end, count);
     if (tail.events >= count) {
@@ -121,7 +127,12 @@ async function lastOf(
       bytes: 512 * 1024,
     });
     const last = records.at(-1);
-    if (last === undefined) throw new LogUnavailableError("a replica of the log lags behind");
+    if (last === undefined) {
+      // Trimmed since the channel saw it, or not yet on the replica that answered.
+      const newest = await log.head(channel.subject);
+      if (newest === undefined || newest.seq < next) break;
+      throw new LogUnavailableError("a replica of the log lags behind");
+    }
     for (const stored of records) {
       if (stored.seq > end) break;
       const { lines } = decodeRecord(stored, channel.name, channel.epoch);

@@ -1,5 +1,8 @@
 import type { ChannelRecord } from "./channel-record.ts";
 
+/** What a record weighs beyond its bytes, roughly: without it, records that hold no event would cost nothing and never go. */
+const RECORD_BYTES = 256;
+
 /**
  * The newest records of a channel: everything after `floor`, without a hole. Bounded in bytes; the newest record
  * always stays, whatever its size.
@@ -28,10 +31,10 @@ export class Ring {
   /** Appends the record that follows the newest one. */
   push(record: ChannelRecord): void {
     this.#records.push(record);
-    this.#bytes += record.bytes.length;
+    this.#bytes += record.bytes.length + RECORD_BYTES;
     while (this.#bytes > this.#maxBytes && this.#first < this.#records.length - 1) {
       const oldest = this.#records[this.#first++] as ChannelRecord;
-      this.#bytes -= oldest.bytes.length;
+      this.#bytes -= oldest.bytes.length + RECORD_BYTES;
       this.#floor = oldest.seq;
     }
     // Forgotten records are cut off in batches, so that a push stays cheap.
@@ -41,10 +44,18 @@ export class Ring {
     }
   }
 
-  /** The records after `seq` in order (a copy), or `undefined` if the ring does not reach back to it. */
-  after(seq: number): readonly ChannelRecord[] | undefined {
+  /**
+   * The records after `seq` in order (a copy), up to the one with which they have `maxBytes`; `undefined` if the ring does
+   * not reach back to `seq`.
+   */
+  after(seq: number, maxBytes: number): readonly ChannelRecord[] | undefined {
     if (seq < this.#floor) return undefined;
-    return this.#records.slice(this.#indexAfter(seq));
+    const first = this.#indexAfter(seq);
+    let end = first;
+    for (let bytes = 0; end < this.#records.length && bytes < maxBytes; end++) {
+      bytes += (this.#records[end] as ChannelRecord).bytes.length;
+    }
+    return this.#records.slice(first, end);
   }
 
   /** The record at exactly `seq`. */

@@ -39,6 +39,8 @@ export class Subscription implements LiveReader {
   #phase: Phase = "locating";
   #position: Position | undefined;
   #startId: string | undefined;
+  /** The log's epoch that the position belongs to; the channel's own may be ahead. */
+  #epoch = "";
   /** Which run is the one in force; every other one ends at its next step. */
   #run = 0;
   #caughtUpDue = true;
@@ -56,10 +58,11 @@ export class Subscription implements LiveReader {
    * What [PING-1] may say of this subscription: the place up to which its socket has been sent everything. `undefined`
    * before the first `caught_up`, when no pong is about it; `ORIGIN` while the place is being looked for anew.
    */
-  get sentUpTo(): Position | undefined {
+  get sentUpTo(): { readonly epoch: string; readonly position: Position } | undefined {
     if (!this.#everCaughtUp) return undefined;
-    if (this.#phase === "live") return this.#channel.mark;
-    return this.#phase === "catching up" ? this.#position : ORIGIN;
+    if (this.#phase === "live") return { epoch: this.#epoch, position: this.#channel.mark };
+    const position = this.#phase === "catching up" ? this.#position : undefined;
+    return { epoch: this.#epoch, position: position ?? ORIGIN };
   }
 
   get channel(): Channel {
@@ -90,9 +93,8 @@ export class Subscription implements LiveReader {
     return this.#reader.buffered();
   }
 
-  fallBehind(position: Position): void {
+  fallBehind(): void {
     this.#stop();
-    this.#position = position;
     this.#phase = "catching up";
     this.#go(this.#run, () => this.#catchUp(this.#run));
   }
@@ -106,14 +108,20 @@ export class Subscription implements LiveReader {
   }
 
   #lastId(): string | undefined {
-    const position = this.#phase === "live" ? this.#channel.head : this.#position;
-    if (position === undefined || position.seq === 0) return this.#startId;
-    return positionId(this.#channel.epoch, position);
+    this.#keepUp();
+    if (this.#position === undefined || this.#position.seq === 0) return this.#startId;
+    return positionId(this.#epoch, this.#position);
+  }
+
+  /** A live reader stands where the channel's head is, unless it started beyond it, at a place of another channel. */
+  #keepUp(): void {
+    const { head } = this.#channel;
+    if (this.#phase === "live" && head.seq > (this.#position?.seq ?? 0)) this.#position = head;
   }
 
   #stop(): void {
+    this.#keepUp();
     if (this.#phase === "live") {
-      this.#position = this.#channel.head;
       this.#reader.leave(this.#channel.topic(this.ndjson));
       this.#channel.leaveLive(this);
     }
@@ -130,7 +138,7 @@ export class Subscription implements LiveReader {
         async () => {
           await this.#channel.settled();
           const life = this.#channel.life;
-          const found = await locate(this.#options.log, this.#channel, request);
+          const found = await locate(this.#options.log, this.#channel, request, () => this.#run !== run);
           if (this.#channel.life !== life) throw new LogUnavailableError("the log changed while it was asked");
           return found;
         },
@@ -155,6 +163,7 @@ export class Subscription implements LiveReader {
     };
     this.#reader.send(encodeControl("subscribed", payload, { channel: this.#channel.name, eventId: start.eventId }));
     this.#startId = start.eventId;
+    this.#epoch = this.#channel.epoch;
     this.#position = start.position;
     this.#caughtUpDue = true;
     this.#phase = "catching up";
@@ -172,7 +181,7 @@ export class Subscription implements LiveReader {
       if (recent === undefined) {
         await this.#fromLog(run, position);
       } else if (recent.length > 0) {
-        await this.#sendAll(run, recent);
+        this.#sendSome(recent);
       } else {
         // The position is the head, and this tick ends after the join: no event can fall between [ORDER-1].
         this.#join();
@@ -197,6 +206,16 @@ export class Subscription implements LiveReader {
     this.#begin({ kind: "gap", reason: page }, undefined);
   }
 
+  /** Sends until the socket holds enough; what is left is asked of memory again, so that nothing is held for it. */
+  #sendSome(records: readonly ChannelRecord[]): void {
+    for (const record of records) {
+      this.#sendRecord(record, -1);
+      this.#position = { seq: record.seq, check: record.check, line: record.lastLine };
+      if (this.#reader.buffered() > this.#options.highWaterBytes) return;
+    }
+  }
+
+  /** Sends a page to its end, resting whenever the socket holds enough. */
   async #sendAll(run: number, records: readonly ChannelRecord[]): Promise<void> {
     for (const record of records) {
       while (this.#reader.buffered() > this.#options.highWaterBytes) {

@@ -18,6 +18,8 @@ export async function whyBroken(log: EventLog, epoch: string, position: Position
   const state = await log.state();
   if (state.epoch !== epoch) return "reset";
   if (record !== undefined || state.lastSeq < position.seq) return "rewritten";
+  // Taken out of the middle, by a purge: others after it may be, too.
+  if (position.check !== undefined && state.firstSeq <= position.seq) return "expired";
   // The record is gone, yet it was the last to go: what follows it is whole.
   return state.firstSeq <= position.seq + 1 ? undefined : "expired";
 }

@@ -15,6 +15,12 @@ export interface LiveRecord extends StoredRecord {
   readonly prevSeq: number;
 }
 
+/** Which record it is, without its bytes. */
+export interface RecordMark {
+  readonly seq: number;
+  readonly check: string;
+}
+
 export interface LogState {
   /** Which incarnation of the stream this is. */
   readonly epoch: string;
@@ -68,10 +74,16 @@ export interface EventLog {
    * the first record that is left. The caller verifies both.
    */
   read(request: PageRequest): Promise<LogPage>;
-  /** The newest sequence of each subject up to `upToSeq`; subjects without a record are absent. At most 1,000 subjects. */
-  heads(subjects: readonly string[], upToSeq: number): Promise<ReadonlyMap<string, number>>;
-  /** Hands on what is stored on `subject` from now on. Resolves when the server knows of it. At most once: holes are possible. */
-  live(subject: string, onRecord: (record: LiveRecord) => void): Promise<LiveFeed>;
+  /**
+   * The newest record of each subject up to `upToSeq`; subjects without one are absent. At most 1,000 subjects. It may
+   * come from a replica that lags: ask for the subject of the record at `upToSeq` too, and see that it is there.
+   */
+  heads(subjects: readonly string[], upToSeq: number): Promise<ReadonlyMap<string, RecordMark>>;
+  /**
+   * Hands on what is stored on `subject` from now on; `undefined` stands for one that could not be read. Resolves when the
+   * server knows of it. At most once: holes are possible. `onRecord` must not throw.
+   */
+  live(subject: string, onRecord: (record: LiveRecord | undefined) => void): Promise<LiveFeed>;
   /** Listeners are called in order of registration; the returned function removes this one. */
   listen(listener: (event: LogEvent) => void): () => void;
   close(): Promise<void>;

@@ -1,5 +1,5 @@
 import { epochOf, LIVE_PREFIX, STREAM } from "@kata/protocol/wire";
-import { type Msg, type MsgHdrs, MsgHdrsImpl, type NatsConnection } from "@nats-io/transport-node";
+import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import {
   type EventLog,
   type LiveFeed,
@@ -9,9 +9,11 @@ import {
   type LogState,
   LogUnavailableError,
   type PageRequest,
+  type RecordMark,
   type StoredRecord,
 } from "./event-log.ts";
-import { type ApiMessage, liveRecordOf, pendingOf, storedRecordOf, storedRecordOfApi } from "./messages.ts";
+import { headersOf } from "./header-block.ts";
+import { type ApiMessage, type DirectAnswer, directAnswerOf, liveRecordOf, storedRecordOfApi } from "./messages.ts";
 import { Replies } from "./replies.ts";
 
 const DIRECT = `$JS.API.DIRECT.GET.${STREAM}`;
@@ -85,69 +87,62 @@ class JetStreamLog implements EventLog {
   }
 
   async at(seq: number): Promise<StoredRecord | undefined> {
-    let record: StoredRecord | undefined;
-    await this.#ask(DIRECT, JSON.stringify({ seq }), (msg) => {
-      if (statusOf(msg) === undefined) record = storedRecordOf(msg);
+    let found: StoredRecord | undefined;
+    await this.#direct({ seq }, ({ record }) => {
+      found = record;
       return "done";
     });
     // A replica that lags does not have it yet: only the leader can say no.
-    return record ?? this.#leaderGet({ seq });
+    return found ?? this.#leaderGet({ seq });
   }
 
   async read(request: PageRequest): Promise<LogPage> {
+    const { from, subject, records: batch, bytes } = request;
+    const start = "seq" in from ? { seq: from.seq } : { start_time: new Date(from.timeMs).toISOString() };
     const records: StoredRecord[] = [];
     let pending = 0;
-    const start =
-      "seq" in request.from ? { seq: request.from.seq } : { start_time: new Date(request.from.timeMs).toISOString() };
-    const body = JSON.stringify({
-      ...start,
-      next_by_subj: request.subject,
-      batch: request.records,
-      max_bytes: request.bytes,
-    });
-    await this.#ask(DIRECT, body, (msg) => {
-      const status = statusOf(msg);
-      if (status === undefined) {
-        const record = storedRecordOf(msg);
-        if (record !== undefined) records.push(record);
-        pending = pendingOf(msg);
-        return "more";
-      }
-      if (status === 204) pending = pendingOf(msg);
-      return "done";
+    await this.#direct({ ...start, next_by_subj: subject, batch, max_bytes: bytes }, (answer) => {
+      pending = answer.pending;
+      if (answer.record === undefined) return "done";
+      records.push(answer.record);
+      return "more";
     });
     return { records, pending };
   }
 
-  async heads(subjects: readonly string[], upToSeq: number): Promise<ReadonlyMap<string, number>> {
-    const heads = new Map<string, number>();
-    const body = JSON.stringify({ multi_last: subjects, up_to_seq: upToSeq });
-    await this.#ask(DIRECT, body, (msg) => {
-      if (statusOf(msg) !== undefined) {
-        // A replica that has not got that far would report heads that are too old.
-        const reached = Number(msg.headers?.last("Nats-UpTo-Sequence") || upToSeq);
-        if (reached < upToSeq) throw new LogUnavailableError("a replica of the log lags behind");
+  async heads(subjects: readonly string[], upToSeq: number): Promise<ReadonlyMap<string, RecordMark>> {
+    const heads = new Map<string, RecordMark>();
+    let missing = [...subjects];
+    while (missing.length > 0) {
+      let pending = 0;
+      const before = heads.size;
+      await this.#direct({ multi_last: missing, up_to_seq: upToSeq }, (answer) => {
+        if (answer.record !== undefined) {
+          const { seq, check, subject } = answer.record;
+          heads.set(subject, { seq, check });
+          return "more";
+        }
+        pending = answer.pending;
         return "done";
-      }
-      const record = storedRecordOf(msg);
-      if (record !== undefined) heads.set(record.subject, record.seq);
-      return "more";
-    });
+      });
+      // The server ends an answer that gets too long for it; the rest has to be asked for.
+      if (pending === 0) break;
+      if (heads.size === before) throw new LogUnavailableError("the log gives an answer no end");
+      missing = missing.filter((subject) => !heads.has(subject));
+    }
     return heads;
   }
 
-  async live(subject: string, onRecord: (record: LiveRecord) => void): Promise<LiveFeed> {
+  async live(subject: string, onRecord: (record: LiveRecord | undefined) => void): Promise<LiveFeed> {
     const subscription = this.#nc.subscribe(LIVE_PREFIX + subject, {
       callback: (error, msg) => {
-        if (error !== null) return;
-        const record = liveRecordOf(msg);
-        if (record !== undefined) onRecord(record);
+        if (error === null) onRecord(liveRecordOf(msg));
       },
     });
     try {
       await this.#nc.flush();
     } catch (error) {
-      subscription.unsubscribe();
+      if (!this.#nc.isClosed()) subscription.unsubscribe();
       throw new LogUnavailableError("NATS did not confirm a subscription", { cause: error });
     }
     return {
@@ -170,20 +165,30 @@ class JetStreamLog implements EventLog {
 
   async #leaderGet(query: { seq: number } | { last_by_subj: string }): Promise<StoredRecord | undefined> {
     const answer = await this.#api(MSG_GET, JSON.stringify(query));
-    if (answer.message !== undefined) return storedRecordOfApi(answer.message, decodeHeaders);
+    if (answer.message !== undefined) return storedRecordOfApi(answer.message);
     if (answer.error?.err_code === NO_MESSAGE) return undefined;
     throw new LogUnavailableError(`stream ${STREAM}: ${answer.error?.description ?? "unreadable answer"}`);
   }
 
+  /** A direct get: `each` is called with its answers until it is done with them. */
+  #direct(query: object, each: (answer: DirectAnswer) => "more" | "done"): Promise<void> {
+    return this.#ask(DIRECT, JSON.stringify(query), (msg) => {
+      const answer = directAnswerOf(msg);
+      if (answer.record === undefined && answer.status !== 204 && answer.status !== 404) throw unusable(answer);
+      return each(answer);
+    });
+  }
+
   async #api(subject: string, body: string): Promise<ApiAnswer> {
-    let msg: Msg | undefined;
-    await this.#ask(subject, body, (answer) => {
-      statusOf(answer);
-      msg = answer;
+    let text = "";
+    await this.#ask(subject, body, (msg) => {
+      const { status, description } = headersOf(msg);
+      if (status !== undefined) throw unusable({ status, description });
+      text = msg.string();
       return "done";
     });
     try {
-      return (msg as Msg | undefined)?.json<ApiAnswer>() ?? {};
+      return JSON.parse(text) as ApiAnswer;
     } catch (error) {
       throw new LogUnavailableError("NATS gave an answer that is no JSON", { cause: error });
     }
@@ -214,15 +219,7 @@ class JetStreamLog implements EventLog {
   }
 }
 
-/** The status of a message that is no record; `undefined` for a record. Throws if nobody is there to answer. */
-function statusOf(msg: Msg): number | undefined {
-  const code = msg.headers?.code ?? 0;
-  if (code === 0) return undefined;
-  if (code === 503) throw new LogUnavailableError(`the log has no leader, or there is no stream ${STREAM}`);
-  if (code === 204 || code === 404) return code;
-  throw new LogUnavailableError(`the log answered ${code} ${msg.headers?.description ?? ""}`);
-}
-
-function decodeHeaders(bytes: Uint8Array): MsgHdrs {
-  return MsgHdrsImpl.decode(bytes);
+function unusable({ status, description }: { status: number; description: string }): LogUnavailableError {
+  if (status === 503) return new LogUnavailableError(`the log has no leader, or there is no stream ${STREAM}`);
+  return new LogUnavailableError(`the log answered ${status} ${description}`);
 }

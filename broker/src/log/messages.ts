@@ -1,44 +1,49 @@
 import { checkOf } from "@kata/protocol/wire";
-import type { Msg, MsgHdrs } from "@nats-io/transport-node";
+import type { Msg } from "@nats-io/transport-node";
 import type { LiveRecord, StoredRecord } from "./event-log.ts";
+import { HeaderBlock, headersOf } from "./header-block.ts";
 
-/**
- * A header that the server appended. A publisher may have sent one of the same name, and the server keeps it in front
- * of its own: only the last one is the server's word.
- */
-function serverNumber(headers: MsgHdrs, name: string): number | undefined {
-  const text = headers.last(name);
-  if (text === "") return undefined;
-  const value = Number(text);
-  return Number.isSafeInteger(value) && value >= 0 ? value : undefined;
+/** The publisher's own id comes first; an empty one counts as none, as it does for JetStream. */
+function checkFrom(headers: HeaderBlock, data: Uint8Array): string {
+  const id = headers.first("Nats-Msg-Id");
+  return checkOf(id === "" ? data : id);
 }
 
-/** The publisher's own header comes first; an empty one counts as none, as it does for JetStream. */
-export function identityOf(headers: MsgHdrs | undefined, data: Uint8Array): string | Uint8Array {
-  const id = headers?.get("Nats-Msg-Id") ?? "";
-  return id === "" ? data : id;
+function recordFrom(headers: HeaderBlock, data: Uint8Array): StoredRecord | undefined {
+  const seq = headers.lastNumber("Nats-Sequence");
+  if (seq === undefined) return undefined;
+  return { seq, subject: headers.last("Nats-Subject"), check: checkFrom(headers, data), data };
 }
 
-/** A message that a direct get answered with, or `undefined` if it is not one. */
-export function storedRecordOf(msg: Msg): StoredRecord | undefined {
-  const headers = msg.headers;
-  const seq = headers === undefined ? undefined : serverNumber(headers, "Nats-Sequence");
-  if (headers === undefined || seq === undefined) return undefined;
-  const subject = headers.last("Nats-Subject");
-  return { seq, subject, check: checkOf(identityOf(headers, msg.data)), data: msg.data };
-}
+/** What a direct get answers with: a record, or a status that ends the answer. */
+export type DirectAnswer =
+  | { readonly record: StoredRecord; readonly pending: number; readonly status?: undefined }
+  | {
+      readonly record?: undefined;
+      readonly status: number;
+      readonly description: string;
+      /** Records of the asked subjects that stand behind this answer. */
+      readonly pending: number;
+      /** Up to which sequence the one who answered has looked; `undefined` if it does not say. */
+      readonly upTo: number | undefined;
+    };
 
-/** How many records of the asked subject stand behind this one of a batch. */
-export function pendingOf(msg: Msg): number {
-  return (msg.headers && serverNumber(msg.headers, "Nats-Num-Pending")) ?? 0;
+export function directAnswerOf(msg: Msg): DirectAnswer {
+  const headers = headersOf(msg);
+  const pending = headers.lastNumber("Nats-Num-Pending") ?? 0;
+  const { status, description } = headers;
+  const record = status === undefined ? recordFrom(headers, msg.data) : undefined;
+  if (record !== undefined) return { record, pending };
+  const upTo = headers.lastNumber("Nats-UpTo-Sequence");
+  return { status: status ?? 500, description, pending, upTo };
 }
 
 /** A message that the stream republished, or `undefined` if it is not one. */
 export function liveRecordOf(msg: Msg): LiveRecord | undefined {
-  const stored = storedRecordOf(msg);
-  if (stored === undefined || msg.headers === undefined) return undefined;
-  const prevSeq = serverNumber(msg.headers, "Nats-Last-Sequence");
-  return prevSeq === undefined ? undefined : { ...stored, prevSeq };
+  const headers = headersOf(msg);
+  const stored = recordFrom(headers, msg.data);
+  const prevSeq = headers.lastNumber("Nats-Last-Sequence");
+  return stored === undefined || prevSeq === undefined ? undefined : { ...stored, prevSeq };
 }
 
 /** A message as the leader's JSON API gives it, with headers and data in base64. */
@@ -49,8 +54,8 @@ export interface ApiMessage {
   readonly data?: string;
 }
 
-export function storedRecordOfApi(message: ApiMessage, decodeHeaders: (bytes: Uint8Array) => MsgHdrs): StoredRecord {
+export function storedRecordOfApi(message: ApiMessage): StoredRecord {
   const data = Buffer.from(message.data ?? "", "base64");
-  const headers = message.hdrs === undefined ? undefined : decodeHeaders(Buffer.from(message.hdrs, "base64"));
-  return { seq: message.seq, subject: message.subject, check: checkOf(identityOf(headers, data)), data };
+  const headers = new HeaderBlock(Buffer.from(message.hdrs ?? "", "base64"));
+  return { seq: message.seq, subject: message.subject, check: checkFrom(headers, data), data };
 }

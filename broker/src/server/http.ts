@@ -32,8 +32,10 @@ export function serveHttp(app: TemplatedApp, deps: HttpDeps): void {
       authorization: req.getHeader("authorization"),
     });
     const length = Number(req.getHeader("content-length") || 0);
-    void publish(res, channel, credentials, length, deps).catch((error: unknown) => {
+    const request = open(res, deps.config.maxBodyBytes);
+    publish(res, request, channel, credentials, length, deps).catch((error: unknown) => {
       deps.logger.error({ err: error }, "a publish request failed");
+      if (!request.aborted) answerError(res, "internal", "publishing failed: try again");
     });
   });
   for (const [path, allow] of [
@@ -63,19 +65,30 @@ async function ready(res: HttpResponse, log: EventLog): Promise<void> {
   }
 }
 
+interface OpenRequest {
+  readonly body: Promise<Buffer | "too large" | "aborted">;
+  /** The client is gone: the response must not be used any more. */
+  aborted: boolean;
+}
+
+function open(res: HttpResponse, maxBytes: number): OpenRequest {
+  const request: { aborted: boolean; body?: OpenRequest["body"] } = { aborted: false };
+  const body = readBody(res, maxBytes, () => {
+    request.aborted = true;
+  });
+  return Object.assign(request, { body });
+}
+
 async function publish(
   res: HttpResponse,
+  request: OpenRequest,
   channel: string,
   credentials: Parameters<SessionDeps["resolve"]>[0],
   length: number,
   deps: HttpDeps,
 ): Promise<void> {
-  let aborted = false;
-  const reading = readBody(res, deps.config.maxBodyBytes, () => {
-    aborted = true;
-  });
   const fail = (code: ErrorCode, message: string) => {
-    if (!aborted) answerError(res, code, message);
+    if (!request.aborted) answerError(res, code, message);
   };
   const tooLarge = `a body has at most ${deps.config.maxBodyBytes} bytes`;
   if (length > deps.config.maxBodyBytes) return fail("too_large", tooLarge);
@@ -84,7 +97,7 @@ async function publish(
   if (!mayDo(principal, "publish")) return fail("forbidden", EXPLAINED.scope);
   const authorized = await authorizeChannel(channel, principal, deps.access, deps.onAdapterError);
   if (authorized.errorCode !== undefined) return fail(authorized.errorCode, EXPLAINED[authorized.errorCode]);
-  const body = await reading;
+  const body = await request.body;
   if (body === "aborted") return;
   if (body === "too large") return fail("too_large", tooLarge);
   let json: unknown;
@@ -99,7 +112,7 @@ async function publish(
   if (!deps.log.connected) return fail("unavailable", "the log cannot be reached: NATS is away, try again soon");
   try {
     const eventIds = await deps.publish(principal.teamId, channel, parsed.events);
-    if (!aborted) answer(res, 201, { eventIds });
+    if (!request.aborted) answer(res, 201, { eventIds });
   } catch (error) {
     const known = deps.isPublishError(error);
     if (known === undefined) deps.logger.error({ err: error }, "publishing failed");

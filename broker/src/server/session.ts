@@ -16,7 +16,7 @@ import type { BrokerConfig } from "../config.ts";
 import type { Channels } from "../delivery/channels.ts";
 import { encodeControl } from "../delivery/control.ts";
 import type { StartRequest } from "../delivery/locate.ts";
-import { positionId } from "../delivery/position.ts";
+import { ORIGIN, positionId } from "../delivery/position.ts";
 import { type Reader, Subscription } from "../delivery/subscription.ts";
 import type { EventLog } from "../log/event-log.ts";
 import type { Logger } from "../logger.ts";
@@ -48,6 +48,11 @@ interface Slot {
 
 type Command<T extends InboundCommand["type"]> = Extract<InboundCommand, { type: T }>;
 
+const NOWHERE = { epoch: "", position: ORIGIN };
+
+/** A client that asks on and on and reads no answer is sent away at so many bytes of answers. */
+const MAX_UNREAD_REPLIES = 1024 * 1024;
+
 /** One authenticated connection: its commands, its subscriptions, its heartbeat. */
 export class Session {
   readonly #socket: SessionSocket;
@@ -61,6 +66,8 @@ export class Session {
   #pingedAt = performance.now();
   /** When the socket last took bytes, or had none to take. */
   #movedAt = performance.now();
+  /** Bytes of replies that were sent since the socket last held little. */
+  #unreadReplies = 0;
 
   constructor(socket: SessionSocket, principal: Principal, ndjson: boolean, deps: SessionDeps) {
     this.#socket = socket;
@@ -206,7 +213,7 @@ export class Session {
       return this.#refuse("not_subscribed", `${channel} is not subscribed on this connection`, command);
     this.#slots.delete(channel);
     const eventId = this.#release(slot);
-    this.#socket.send(
+    this.#reply(
       encodeControl(
         "unsubscribed",
         id === undefined ? {} : { id },
@@ -217,15 +224,12 @@ export class Session {
 
   /** [PING-1] The oldest of the places up to which the subscriptions have been sent everything. */
   #ping(command: Command<"ping">): void {
-    let oldest: { seq: number; eventId: string } | undefined;
-    for (const { subscription } of this.#slots.values()) {
-      const sent = subscription?.sentUpTo;
-      if (subscription === undefined || sent === undefined) continue;
-      if (oldest !== undefined && oldest.seq <= sent.seq) continue;
-      oldest = { seq: sent.seq, eventId: sent.seq === 0 ? NO_POSITION : positionId(subscription.channel.epoch, sent) };
-    }
-    const payload = command.id === undefined ? {} : { id: command.id };
-    this.#socket.send(encodeControl("pong", payload, oldest === undefined ? {} : { eventId: oldest.eventId }));
+    const places = [...this.#slots.values()].flatMap(({ subscription }) => subscription?.sentUpTo ?? []);
+    const oldest = places.reduce((a, b) => (b.position.seq < a.position.seq ? b : a), places[0] ?? NOWHERE);
+    // Places of two lives of the log cannot be compared.
+    const known = oldest.position.seq > 0 && places.every(({ epoch }) => epoch === oldest.epoch);
+    const eventId = known ? positionId(oldest.epoch, oldest.position) : NO_POSITION;
+    this.#reply(encodeControl("pong", command.id === undefined ? {} : { id: command.id }, { eventId }));
   }
 
   async #authenticate(command: Command<"auth">): Promise<void> {
@@ -243,7 +247,14 @@ export class Session {
       ...(principal.type === "session_user" ? { expiresAt: new Date(principal.expiresAt).toISOString() } : {}),
       ...(command.id === undefined ? {} : { id: command.id }),
     };
-    this.#socket.send(encodeControl("authenticated", payload));
+    this.#reply(encodeControl("authenticated", payload));
+  }
+
+  #reply(frame: Buffer): void {
+    if (this.#socket.buffered() < this.#deps.config.highWaterBytes) this.#unreadReplies = 0;
+    this.#unreadReplies += frame.length;
+    if (this.#unreadReplies > MAX_UNREAD_REPLIES) return this.end(CLOSE.tooMuch, "more answers than are read");
+    this.#socket.send(frame);
   }
 
   #release(slot: Slot): string | undefined {
@@ -261,11 +272,11 @@ export class Session {
     about: { id?: CommandId | undefined; channel?: string | undefined } = {},
   ): void {
     if (this.#closed) return;
-    this.#socket.send(encodeControl("error", errorPayload(code, message, about)));
+    this.#reply(encodeControl("error", errorPayload(code, message, about)));
     if (ERRORS[code].retryable || !this.#errors.exceededBy(performance.now())) return;
     const limit = this.#deps.config.maxErrorsPerMinute;
     const reason = `more than ${limit} failed commands within a minute`;
-    this.#socket.send(encodeControl("error", errorPayload("too_many_errors", `${reason}: mend the client`)));
+    this.#reply(encodeControl("error", errorPayload("too_many_errors", `${reason}: mend the client`)));
     this.end(CLOSE.tooMuch, reason);
   }
 

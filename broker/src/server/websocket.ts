@@ -35,7 +35,11 @@ export function serveWebSocket(app: TemplatedApp, deps: SessionDeps): ReadonlySe
     // The session keeps its own heartbeat, with a close code and a reason [HEARTBEAT-2].
     idleTimeout: 0,
     sendPingsAutomatically: false,
-    upgrade: (res, req, context) => void upgrade(res, req, context, deps),
+    upgrade: (res, req, context) => {
+      upgrade(res, req, context, deps).catch((error: unknown) =>
+        deps.logger.error({ err: error }, "an upgrade failed"),
+      );
+    },
     open: (ws) => {
       const attached = ws.getUserData();
       if ("refused" in attached.admission) return refuse(ws, attached.admission.refused);

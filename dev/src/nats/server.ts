@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { createStartup, type Startup } from "./startup.ts";
+import { waitUntilStopped } from "./stopped.ts";
 import { createWatchdog } from "./watchdog.ts";
 
 export interface NatsServerOptions {
@@ -42,7 +43,7 @@ export interface NatsServer {
   stop(): Promise<void>;
   /** SIGKILL. */
   kill(): Promise<void>;
-  /** SIGSTOP: it keeps its connections and answers nobody. */
+  /** SIGSTOP: it keeps its connections and answers nobody, from the return on. */
   suspend(): void;
   resume(): void;
 }
@@ -103,7 +104,9 @@ export function createNatsServer(options: NatsServerOptions): NatsServer {
     start,
     stop: () => end("SIGTERM"),
     kill: () => end("SIGKILL"),
-    suspend: () => void running?.child.kill("SIGSTOP"),
+    suspend() {
+      if (running?.child.kill("SIGSTOP")) waitUntilStopped(running.pid);
+    },
     resume: () => void running?.child.kill("SIGCONT"),
   };
 }

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 
 /** Ends a child when this process is gone, however it went: SIGKILL and a crash included. */
 export interface Watchdog {
-  /** Says which process to watch over. Call it in the same tick as the spawn. */
+  /** Says which process to watch over, or with its negative which group. Call it in the same tick as the spawn. */
   watch(pid: number): void;
   /** The child has ended by itself: nothing is left to do. */
   release(): void;

@@ -1,0 +1,352 @@
+import { describe, expect, it } from "vitest";
+import { createDeliveryRig, NAME, OTHER, SUBJECT } from "../testing/delivery-rig.ts";
+import { settle } from "../testing/memory-log.ts";
+
+// The interleavings that a real server shows once in a thousand runs, one by one.
+
+const NOW = { kind: "now" } as const;
+const ALL = { kind: "rewind", rewind: "all" } as const;
+const after = (record: { seq: number; check: string }) =>
+  ({ kind: "after", eventId: `a-${record.seq}-${record.check}` }) as const;
+
+describe("joining", () => {
+  it("an anchor that the live feed has not brought: nothing up to it is sent again", async () => {
+    const { log, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "1");
+    const early = subscribe(NOW);
+    await settle();
+    const two = log.store(SUBJECT, "2", { live: false });
+    const reader = subscribe(after(two));
+    await settle();
+    log.republish(two);
+    await settle();
+    log.store(SUBJECT, "3");
+    await settle();
+    expect(reader.got).toEqual(["subscribed complete", "caught_up", "3"]);
+    expect(early.events).toEqual(["2", "3"]);
+  });
+
+  it("an anchor of another channel, on a quiet one: there is nothing to catch up with", async () => {
+    const { log, subscribe } = createDeliveryRig();
+    const anchor = log.store(OTHER, "x");
+    log.store(OTHER, "y");
+    const reader = subscribe(after(anchor));
+    await settle();
+    log.store(SUBJECT, "1");
+    expect(reader.got).toEqual(["subscribed complete", "caught_up", "1"]);
+  });
+
+  it("what comes while a reader waits to drain is sent before it joins", async () => {
+    const { log, subscribe } = createDeliveryRig();
+    const one = log.store(SUBJECT, "1");
+    subscribe(NOW);
+    await settle();
+    log.store(SUBJECT, "2");
+    log.store(SUBJECT, "3");
+    const reader = subscribe(after(one));
+    reader.weight = 501;
+    await settle();
+    expect(reader.events).toEqual(["2"]);
+    log.store(SUBJECT, "4");
+    reader.weight = 0;
+    reader.drain();
+    await settle();
+    log.store(SUBJECT, "5");
+    expect(reader.events).toEqual(["2", "3", "4", "5"]);
+  });
+
+  it.each([
+    ["all", ALL],
+    ["seconds", { kind: "rewind", rewind: { seconds: 60 } } as const],
+    ["a gap", { kind: "gap", reason: "unknown" } as const],
+  ])("what comes while the log is asked for the past of an empty channel is sent (%s)", async (_what, request) => {
+    const { log, subscribe } = createDeliveryRig();
+    log.store(OTHER, "x");
+    subscribe(NOW);
+    await settle();
+    const letGo = log.hold("read");
+    const reader = subscribe(request);
+    await settle();
+    log.store(SUBJECT, "1");
+    letGo();
+    await settle();
+    log.store(SUBJECT, "2");
+    await expect.poll(() => reader.events).toEqual(["1", "2"]);
+  });
+
+  it("a thousand that resume at one place ask the log once", async () => {
+    const { log, subscribe } = createDeliveryRig({ ringBytes: 0, pageRecords: 100 });
+    const one = log.store(SUBJECT, "1");
+    for (let i = 2; i <= 50; i++) log.store(SUBJECT, `${i}`);
+    const readers = Array.from({ length: 1_000 }, () => subscribe(after(one)));
+    await settle();
+    for (const reader of readers) expect(reader.events).toHaveLength(49);
+    const { at, read } = log.asked;
+    expect(at + read).toBeLessThanOrEqual(5);
+  });
+});
+
+describe("replay", () => {
+  it("a trim under a reader that replays is told before the next event", async () => {
+    const { log, subscribe } = createDeliveryRig();
+    for (let i = 1; i <= 6; i++) log.store(SUBJECT, `${i}`);
+    const reader = subscribe(ALL);
+    reader.weight = 501;
+    await settle();
+    expect(reader.got).toEqual(["subscribed fresh", "1"]);
+    log.trim(5);
+    reader.weight = 0;
+    reader.drain();
+    await settle();
+    expect(reader.got).toEqual(["subscribed fresh", "1", "2", "subscribed gap expired", "5", "6", "caught_up"]);
+  });
+
+  it("a purge of the channel under a reader that replays is told, and what comes then is sent", async () => {
+    const { log, subscribe } = createDeliveryRig();
+    log.store(OTHER, "x");
+    for (let i = 1; i <= 6; i++) log.store(SUBJECT, `${i}`);
+    const reader = subscribe(ALL);
+    reader.weight = 501;
+    await settle();
+    log.purge(SUBJECT);
+    reader.weight = 0;
+    reader.drain();
+    await settle();
+    log.store(SUBJECT, "7");
+    await settle();
+    // Said twice: of the events that were due, and of the head, which is gone as well when the next one comes.
+    expect(reader.got.slice(0, 5)).toEqual(["subscribed fresh", "1", "2", "subscribed gap expired", "caught_up"]);
+    expect(reader.events).toEqual(["1", "2", "7"]);
+  });
+
+  it("rewind over a head that was trimmed gives what is left", async () => {
+    const { log, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "1");
+    subscribe(NOW);
+    await settle();
+    log.trim(2);
+    const reader = subscribe({ kind: "rewind", rewind: { count: 3 } });
+    await settle();
+    log.store(SUBJECT, "2");
+    await settle();
+    expect(reader.got).toEqual(["subscribed fresh", "caught_up", "2"]);
+  });
+
+  it("records without a valid event are passed over, also at the end", async () => {
+    const { log, subscribe } = createDeliveryRig({ ringBytes: 0 });
+    log.store(SUBJECT, "1");
+    for (let i = 0; i < 7; i++) log.store(SUBJECT, "", { text: "no event" });
+    const reader = subscribe(ALL);
+    await settle();
+    log.store(SUBJECT, "2");
+    expect(reader.got).toEqual(["subscribed fresh", "1", "caught_up", "2"]);
+    const rewound = subscribe({ kind: "rewind", rewind: { count: 2 } });
+    await settle();
+    expect(rewound.events).toEqual(["1", "2"]);
+  });
+});
+
+describe("the live feed", () => {
+  it("a hole is read from the log before the record behind it", async () => {
+    const { log, subscribe } = createDeliveryRig();
+    const reader = subscribe(NOW);
+    await settle();
+    log.store(SUBJECT, "1");
+    log.store(SUBJECT, "2", { live: false });
+    log.store(SUBJECT, "3");
+    await settle();
+    expect(reader.got).toEqual(["subscribed fresh", "caught_up", "1", "2", "3"]);
+  });
+
+  it("what cannot be read is looked for in the log", async () => {
+    const { log, subscribe } = createDeliveryRig();
+    const reader = subscribe(NOW);
+    await settle();
+    log.store(SUBJECT, "1", { live: false });
+    log.garble(SUBJECT);
+    await settle();
+    expect(reader.events).toEqual(["1"]);
+  });
+
+  it("a reader over the mark leaves the topic, and comes back where it was", async () => {
+    const { log, subscribe, live } = createDeliveryRig();
+    const reader = subscribe(NOW);
+    await settle();
+    reader.load = 2_000;
+    log.store(SUBJECT, `1${"x".repeat(300_000)}`);
+    await settle();
+    log.store(SUBJECT, "2");
+    await settle();
+    expect([live(), reader.events.length]).toEqual([0, 1]);
+    expect(reader.subscription.sentUpTo?.position.seq).toBe(1);
+    reader.drain();
+    await settle();
+    log.store(SUBJECT, "3");
+    expect(reader.events.slice(1)).toEqual(["2", "3"]);
+  });
+
+  it("what was stored while the log was away is read when it is back, without an audit or a next event", async () => {
+    const { log, subscribe } = createDeliveryRig();
+    const reader = subscribe(NOW);
+    await settle();
+    log.connected = false;
+    log.tell("disconnected");
+    log.store(SUBJECT, "1", { live: false });
+    log.connected = true;
+    log.tell("reconnected");
+    await settle();
+    expect(reader.got).toEqual(["subscribed fresh", "caught_up", "1"]);
+  });
+});
+
+describe("the audit", () => {
+  it("finds a lost last message, and marks the others complete", async () => {
+    const { log, channels, subscribe } = createDeliveryRig();
+    const reader = subscribe(NOW);
+    await settle();
+    log.store(SUBJECT, "1", { live: false });
+    log.store(OTHER, "x");
+    await channels.audit("moved");
+    await settle();
+    expect(reader.events).toEqual(["1"]);
+    expect(channels.open(NAME, SUBJECT).mark.seq).toBe(2);
+  });
+
+  it("takes the answer of a replica that lags for none", async () => {
+    const { log, channels, subscribe } = createDeliveryRig();
+    const reader = subscribe(NOW);
+    await settle();
+    const heads = log.heads.bind(log);
+    log.heads = async () => new Map();
+    log.store(SUBJECT, "1", { live: false });
+    await channels.audit("moved");
+    expect(channels.open(NAME, SUBJECT).mark.seq).toBe(0);
+    log.heads = heads;
+    await channels.audit("moved");
+    await settle();
+    expect(reader.events).toEqual(["1"]);
+  });
+
+  it("a tail that the log lost is told, and what now stands there is sent", async () => {
+    const { log, channels, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "1");
+    const reader = subscribe(NOW);
+    await settle();
+    log.store(SUBJECT, "2");
+    log.loseTail(2);
+    log.store(SUBJECT, "3", { live: false });
+    await channels.audit("all");
+    await settle();
+    expect(reader.got).toEqual([
+      "subscribed fresh",
+      "caught_up",
+      "2",
+      "subscribed gap rewritten",
+      "1",
+      "3",
+      "caught_up",
+    ]);
+  });
+});
+
+describe("a stream made anew", () => {
+  it("what was found in one life of the log says nothing in the next", async () => {
+    const { log, subscribe } = createDeliveryRig();
+    const anchor = log.store(OTHER, "0");
+    log.store(SUBJECT, "1");
+    subscribe(NOW);
+    await settle();
+    const letGo = log.hold("at");
+    const reader = subscribe(after(anchor));
+    await settle();
+    log.letPass("at");
+    log.recreate("b");
+    log.store(SUBJECT, "b1", { live: false });
+    await log.state();
+    await settle();
+    letGo();
+    await expect.poll(() => reader.got).toEqual(["subscribed gap reset", "b1", "caught_up"]);
+  });
+
+  it("a reach that it overtakes does not mark the new life complete", async () => {
+    const { log, channels, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "1");
+    const stayed = subscribe(NOW);
+    await settle();
+    for (let i = 2; i <= 9; i++) log.store(OTHER, `${i}`);
+    const nine = await peek(log, 9);
+    const letGo = log.hold("head");
+    subscribe(after(nine));
+    await settle();
+    log.letPass("head");
+    log.recreate("b");
+    letGo();
+    await settle();
+    const channel = channels.open(NAME, SUBJECT);
+    await expect.poll(() => [channel.epoch, channel.mark.seq]).toEqual(["b", 0]);
+    log.store(SUBJECT, "b1");
+    await settle();
+    expect(stayed.got).toEqual(["subscribed fresh", "caught_up", "subscribed gap reset", "caught_up", "b1"]);
+  });
+
+  it("is noticed by a quiet channel that was just repairing", async () => {
+    const { log, channels, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "1");
+    log.store(SUBJECT, "2");
+    const reader = subscribe(NOW);
+    await settle();
+    const letGo = log.hold("head");
+    void channels.open(NAME, SUBJECT).repair();
+    await settle();
+    log.recreate("b");
+    log.letPass("head");
+    await log.state();
+    await settle();
+    letGo();
+    await settle();
+    for (let i = 0; i < 5; i++) log.store(OTHER, "x");
+    await channels.audit("moved");
+    await settle();
+    expect(reader.got.slice(2)).toEqual(["subscribed gap reset", "caught_up"]);
+  });
+
+  it("an audit that began before it says nothing of the new life", async () => {
+    const { log, channels, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "1");
+    subscribe(NOW);
+    await settle();
+    for (let i = 2; i <= 9; i++) log.store(OTHER, `${i}`);
+    const letGo = log.hold("heads");
+    const audit = channels.audit("moved");
+    await settle();
+    log.letPass("heads");
+    log.recreate("b");
+    await log.state();
+    await settle();
+    letGo();
+    await audit;
+    await settle();
+    const channel = channels.open(NAME, SUBJECT);
+    expect([channel.epoch, channel.mark.seq]).toEqual(["b", 0]);
+  });
+
+  it("an unsubscribe while the place is looked for anew names the place in the old life", async () => {
+    const { log, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "1");
+    const reader = subscribe(NOW);
+    await settle();
+    const two = log.store(SUBJECT, "2");
+    log.recreate("b");
+    await log.state();
+    const letGo = log.hold("read");
+    await settle();
+    expect(reader.subscription.close()).toBe(`a-2-${two.check}`);
+    letGo();
+  });
+});
+
+async function peek(log: { at(seq: number): Promise<{ seq: number; check: string } | undefined> }, seq: number) {
+  const record = await log.at(seq);
+  if (record === undefined) throw new Error(`nothing stands at ${seq}`);
+  return record;
+}
