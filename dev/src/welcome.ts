@@ -13,7 +13,7 @@ Kata Realtime is running.
 
 Try next, in another terminal:
 
-  npx kata tail ${LOG_CHANNEL}
+  npx kata tail ${LOG_CHANNEL} --rewind 20
 
   curl ${httpUrl}/v1/channels/agent:build/events -H 'X-API-Key: ${apiKey}' \\
     -d '{"type":"log_entry","payload":{"message":"hello"}}'

@@ -106,6 +106,7 @@ describe("[RESUME-1] resume", () => {
       await publisher.publish(channel, log("7"));
       await using later = await client();
       expect((await resume(later, eventId, channel)).payload.recovery).toBe("complete");
+      await later.events(channel, 1);
       await later.nextOf("caught_up");
       expect(seen(later, channel)).toEqual([7]);
     }

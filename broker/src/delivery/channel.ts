@@ -145,7 +145,6 @@ export class Channel {
    * empty answer means that nothing lies after the position: join in the same tick.
    */
   after(position: Position): readonly ChannelRecord[] | undefined {
-    if (position.seq >= this.#head.seq) return [];
     return this.#ring.after(position.seq, this.#options.highWaterBytes);
   }
 

@@ -56,23 +56,27 @@ describe("joining", () => {
   });
 
   it.each([
-    ["all", ALL],
-    ["seconds", { kind: "rewind", rewind: { seconds: 60 } } as const],
-    ["a gap", { kind: "gap", reason: "unknown" } as const],
-  ])("what comes while the log is asked for the past of an empty channel is sent (%s)", async (_what, request) => {
-    const { log, subscribe } = createDeliveryRig();
-    log.store(OTHER, "x");
-    subscribe(NOW);
-    await settle();
-    const letGo = log.hold("read");
-    const reader = subscribe(request);
-    await settle();
-    log.store(SUBJECT, "1");
-    letGo();
-    await settle();
-    log.store(SUBJECT, "2");
-    await expect.poll(() => reader.events).toEqual(["1", "2"]);
-  });
+    ["all", ALL, "read"],
+    ["all", ALL, "head"],
+    ["seconds", { kind: "rewind", rewind: { seconds: 60 } }, "read"],
+    ["a gap", { kind: "gap", reason: "unknown" }, "head"],
+  ] as const)(
+    "what comes while the log is asked for the past of an empty channel is sent (%s, %#)",
+    async (_what, request, asked) => {
+      const { log, subscribe } = createDeliveryRig();
+      log.store(OTHER, "x");
+      subscribe(NOW);
+      await settle();
+      const letGo = log.hold(asked);
+      const reader = subscribe(request);
+      await settle();
+      log.store(SUBJECT, "1");
+      letGo();
+      await settle();
+      log.store(SUBJECT, "2");
+      await expect.poll(() => reader.events).toEqual(["1", "2"]);
+    },
+  );
 
   it("a thousand that resume at one place ask the log once", async () => {
     const { log, subscribe } = createDeliveryRig({ ringBytes: 0, pageRecords: 100 });
@@ -117,6 +121,20 @@ describe("replay", () => {
     // Said twice: of the events that were due, and of the head, which is gone as well when the next one comes.
     expect(reader.got.slice(0, 5)).toEqual(["subscribed fresh", "1", "2", "subscribed gap expired", "caught_up"]);
     expect(reader.events).toEqual(["1", "2", "7"]);
+  });
+
+  it("a purge of a part of the channel under a reader that replays is told", async () => {
+    const { log, subscribe } = createDeliveryRig();
+    log.store(OTHER, "x");
+    for (let i = 1; i <= 6; i++) log.store(SUBJECT, `${i}`);
+    const reader = subscribe(ALL);
+    reader.weight = 501;
+    await settle();
+    log.purge(SUBJECT, 6);
+    reader.weight = 0;
+    reader.drain();
+    await settle();
+    expect(reader.got).toEqual(["subscribed fresh", "1", "2", "subscribed gap expired", "5", "6", "caught_up"]);
   });
 
   it("rewind over a head that was trimmed gives what is left", async () => {
@@ -304,7 +322,8 @@ describe("a stream made anew", () => {
     await settle();
     letGo();
     await settle();
-    for (let i = 0; i < 5; i++) log.store(OTHER, "x");
+    // As far as the old one was: the numbers alone tell nothing.
+    for (let i = 0; i < 2; i++) log.store(OTHER, "x");
     await channels.audit("moved");
     await settle();
     expect(reader.got.slice(2)).toEqual(["subscribed gap reset", "caught_up"]);

@@ -130,6 +130,8 @@ async function findFirst(log: EventLog, channel: Channel): Promise<Start> {
   if (first === undefined && (await log.head(channel.subject)) !== undefined) {
     throw new LogUnavailableError("a replica of the log lags behind");
   }
+  // What the log has and the live feed has not brought yet is history, too: it comes before `caught_up`.
+  if (first !== undefined) await channel.reach({ seq: first.seq, check: first.check, line: 0 });
   const position = first === undefined ? mark : await before(log, first.seq);
   return { recovery: "fresh", eventId: positionId(channel.epoch, position), position };
 }

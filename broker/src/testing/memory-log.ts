@@ -55,9 +55,9 @@ export class MemoryLog implements EventLog {
     this.#records = this.#records.filter((record) => record.seq >= first);
   }
 
-  /** Takes one subject's records out of the middle. */
-  purge(subject: string): void {
-    this.#records = this.#records.filter((record) => record.subject !== subject);
+  /** Takes one subject's records before `seq` out of the middle. */
+  purge(subject: string, seq = Number.POSITIVE_INFINITY): void {
+    this.#records = this.#records.filter((record) => record.subject !== subject || record.seq >= seq);
     this.#first = this.#records[0]?.seq ?? this.#last + 1;
   }
 
