@@ -1,73 +1,81 @@
-import { createReadStream, existsSync, statSync } from "node:fs";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { setTimeout as rest } from "node:timers/promises";
+import { type Line, LineCutter } from "./lines.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** How often a followed file is looked at for more, milliseconds. */
 const POLL_MS = 100;
+const CHUNK_BYTES = 256 * 1024;
 
 /**
- * The lines of a file from its beginning, and then what is appended to it, until `signal` is aborted. A last line
- * without a line feed is waited for; when following ends it is given as it is. A file that got shorter is read anew.
+ * The lines of a file from its beginning, and then what is appended to it, until `signal` is aborted: what the file holds
+ * at that moment is still given. A last line without a line feed is waited for until then. A file that was cut short is
+ * read anew, and so is another one that took its place (log rotation), after the rest of the old one.
  *
- * @throws UsageError if there is no such file to begin with
+ * @throws UsageError if there is no such file, or it cannot be read
  */
-export async function* followFile(path: string, signal: AbortSignal): AsyncGenerator<string> {
-  if (!existsSync(path) || !statSync(path).isFile())
-    throw new UsageError(`${path} is no file: name one that exists, or - for stdin`);
-  const lines = new Lines();
-  let offset = 0;
-  while (!signal.aborted) {
-    const size = existsSync(path) ? statSync(path).size : 0;
-    if (size < offset) offset = 0;
-    if (size === offset) {
-      await rest(POLL_MS, undefined, { signal }).catch(() => undefined);
-      continue;
-    }
-    for await (const chunk of createReadStream(path, { start: offset, end: size - 1 })) {
-      offset += (chunk as Buffer).length;
-      yield* lines.push(chunk as Buffer);
-      if (signal.aborted) return;
-    }
-  }
-  yield* lines.end();
-}
-
-/** The lines of a stream until it ends, or until `signal` is aborted. */
-export async function* readLines(stream: NodeJS.ReadableStream, signal: AbortSignal): AsyncGenerator<string> {
-  const lines = new Lines();
-  const stop = () => (stream as NodeJS.ReadStream).destroy();
-  signal.addEventListener("abort", stop);
+export async function* followFile(path: string, signal: AbortSignal): AsyncGenerator<Line> {
+  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  let file = await openFile(path);
   try {
-    for await (const chunk of stream) yield* lines.push(Buffer.from(chunk));
+    const cutter = new LineCutter();
+    let offset = 0;
+    let end = Number.POSITIVE_INFINITY;
+    let replaced = false;
+    while (offset < end) {
+      if (signal.aborted && end === Number.POSITIVE_INFINITY) {
+        end = (await file.stat()).size;
+        continue;
+      }
+      const { bytesRead } = await file.read(chunk, 0, Math.min(CHUNK_BYTES, end - offset), offset);
+      offset += bytesRead;
+      if (bytesRead > 0) {
+        yield* cutter.push(chunk.subarray(0, bytesRead));
+        continue;
+      }
+      if (end !== Number.POSITIVE_INFINITY) break;
+      // One that cannot be opened is gone again already: the next look tells.
+      const next: FileHandle | undefined = replaced ? await openFile(path).catch(() => undefined) : undefined;
+      if (next !== undefined) {
+        await file.close();
+        file = next;
+      }
+      if (next !== undefined || (await file.stat()).size < offset) {
+        yield* cutter.end();
+        offset = 0;
+      }
+      // Acted upon after one more look at the old file: whoever wrote to it did so until the moment it was replaced.
+      replaced = next === undefined && (await isAnother(path, file));
+      if (!replaced) await rest(POLL_MS, undefined, { signal }).catch(() => undefined);
+    }
+    yield* cutter.end();
   } catch (error) {
-    if (!signal.aborted) throw error;
+    throw unreadable(path, error);
   } finally {
-    signal.removeEventListener("abort", stop);
+    await file.close();
   }
-  yield* lines.end();
 }
 
-/** Cuts bytes into lines: at \n, without a \r before it. Bytes, so that a character on the edge of a chunk stays whole. */
-class Lines {
-  #rest: Buffer[] = [];
-
-  *push(chunk: Buffer): Generator<string> {
-    let start = 0;
-    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
-      this.#rest.push(chunk.subarray(start, end));
-      yield this.#take();
-      start = end + 1;
-    }
-    if (start < chunk.length) this.#rest.push(Buffer.from(chunk.subarray(start)));
+async function openFile(path: string): Promise<FileHandle> {
+  let file: FileHandle | undefined;
+  try {
+    // Asked first: to open a FIFO would wait for somebody who writes to it.
+    if ((await stat(path)).isFile()) file = await open(path);
+  } catch (error) {
+    throw unreadable(path, error);
   }
+  if (file === undefined) throw new UsageError(`${path} is no file: name one, or - for stdin`);
+  return file;
+}
 
-  *end(): Generator<string> {
-    if (this.#rest.length > 0) yield this.#take();
-  }
+/** Whether another file has the name now; none does not count, it may still come. */
+async function isAnother(path: string, file: FileHandle): Promise<boolean> {
+  const [now, then] = await Promise.all([stat(path).catch(() => undefined), file.stat()]);
+  return now?.isFile() === true && (now.ino !== then.ino || now.dev !== then.dev);
+}
 
-  #take(): string {
-    const line = Buffer.concat(this.#rest).toString("utf8");
-    this.#rest = [];
-    return line.endsWith("\r") ? line.slice(0, -1) : line;
-  }
+function unreadable(path: string, error: unknown): unknown {
+  if (!(error instanceof Error && "code" in error)) return error;
+  if (error.code === "ENOENT") return new UsageError(`there is no file ${path}: name one that exists, or - for stdin`);
+  return new UsageError(`cannot read ${path}: ${error.message}`);
 }

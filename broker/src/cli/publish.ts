@@ -1,9 +1,15 @@
-import { parseChannel } from "@kata/protocol";
-import { createPublisher, type EventInput, type Publisher } from "@kata/publisher";
+import { isEventType, parseChannel } from "@kata/protocol/wire";
+import { createPublisher, type EventInput, type Publisher, type PublisherOptions } from "@kata/publisher";
 import { parseEvents } from "../event-input.ts";
-import { followFile, readLines } from "./follow.ts";
+import { exit } from "./exit.ts";
+import { followFile } from "./follow.ts";
+import { type Progress, publishLines } from "./publish-lines.ts";
+import { complain } from "./report.ts";
 import { type CommandLine, publisherSettings } from "./settings.ts";
-import { UsageError } from "./usage-error.ts";
+import { onStopSignals } from "./signals.ts";
+import { watchStall } from "./stall.ts";
+import { readStdin } from "./stdin.ts";
+import { NO_CHANNEL, UsageError } from "./usage-error.ts";
 
 export interface PublishOptions extends CommandLine {
   readonly type: string;
@@ -11,69 +17,86 @@ export interface PublishOptions extends CommandLine {
   readonly follow?: string;
 }
 
-/** Publishes one event, or a line each of a file or of stdin. Resolves with the exit code. */
+/** How long one event is tried, milliseconds. */
+const PATIENCE_MS = 10_000;
+/** How long after a signal a person is told why it has not ended yet, milliseconds. */
+const STOP_TOLD_MS = 1_000;
+
+/**
+ * Publishes one event, or an event for each line of a file or of stdin. Resolves with the exit code: 0 if the log has
+ * everything that was read.
+ */
 export async function publish(channel: string, options: PublishOptions): Promise<number> {
-  if (parseChannel(channel) === undefined)
-    throw new UsageError(`${channel} is no channel: team:{id}, spec:{id} or agent:{id}`);
-  if ((options.data === undefined) === (options.follow === undefined)) {
+  const { type, data, follow } = options;
+  if ((data === undefined) === (follow === undefined)) {
     throw new UsageError("give either --data '{…}' for one event, or --follow FILE (- for stdin) for an event a line");
   }
-  const single = options.data === undefined ? undefined : eventOf(options.type, parseJson(options.data));
-  // A followed log waits for NATS as long as it takes: its lines are not to be lost.
-  const patience = single === undefined ? { publishTimeoutMs: Number.POSITIVE_INFINITY } : {};
-  const publisher = await createPublisher({ ...publisherSettings(options, process.env), ...patience });
-  try {
-    if (single === undefined) return await publishLines(publisher, channel, options);
-    const { eventId } = await publisher.publish(channel, single);
+  if (!isEventType(type)) {
+    throw new UsageError(`${type} is no event type: [a-z][a-z0-9_.]*, at most 128 characters, no control type`);
+  }
+  if (parseChannel(channel) === undefined) throw new UsageError(`${channel} ${NO_CHANNEL}`);
+  const event = data === undefined ? undefined : eventOf(type, parseJson(data));
+  const settings = publisherSettings(options, process.env);
+  checkOwner(channel, settings.teamId);
+  if (event !== undefined) {
+    const publisher = await connect({ ...settings, publishTimeoutMs: PATIENCE_MS });
+    const { eventId } = await publisher.publish(channel, event);
     process.stdout.write(`${eventId}\n`);
     return 0;
-  } finally {
-    await publisher.close();
   }
+  const publisher = await connect({
+    ...settings,
+    // A followed log waits for NATS as long as it takes: its lines are not to be lost.
+    publishTimeoutMs: Number.POSITIVE_INFINITY,
+  });
+  return await publishFollowed(publisher, channel, type, follow as string);
 }
 
-async function publishLines(publisher: Publisher, channel: string, { type, follow }: PublishOptions): Promise<number> {
+async function publishFollowed(publisher: Publisher, channel: string, type: string, follow: string): Promise<number> {
   const stop = new AbortController();
-  let code = 0;
-  process.once("SIGINT", () => stop.abort());
-  process.once("SIGTERM", () => stop.abort());
-  const lines = follow === "-" ? readLines(process.stdin, stop.signal) : followFile(follow as string, stop.signal);
-  let number = 0;
-  let pending = 0;
-  const complain = (line: number, error: unknown) => {
-    code = 1;
-    process.stderr.write(
-      `kata: line ${line} was not published: ${error instanceof Error ? error.message : String(error)}\n`,
-    );
-  };
-  for await (const line of lines) {
-    const at = ++number;
-    let event: EventInput;
-    try {
-      event = type === "log_entry" ? { type, payload: { message: line } } : eventOf(type, parseJson(line));
-    } catch (error) {
-      complain(at, error);
-      continue;
-    }
-    const bytes = line.length + EVENT_BYTES;
-    pending += bytes;
-    publisher
-      .publish(channel, event)
-      .catch((error: unknown) => complain(at, error))
-      .finally(() => {
-        pending -= bytes;
-      });
-    if (pending >= HIGH_WATER_BYTES) await publisher.flush();
+  const progress: Progress = { published: 0, failed: 0, pending: 0 };
+  onStopSignals(
+    () => {
+      stop.abort();
+      setTimeout(() => {
+        if (progress.pending > 0)
+          complain(`waiting for the log to have ${progress.pending} lines; stop once more to give them up`);
+      }, STOP_TOLD_MS).unref();
+    },
+    () => {
+      complain(`stopped without waiting: ${progress.pending} lines were not acknowledged`);
+      void exit(1, 0);
+    },
+  );
+  const endWatch = watchStall(progress, complain);
+  const lines = follow === "-" ? readStdin(process.stdin, stop.signal) : followFile(follow, stop.signal);
+  let unreadable: UsageError | undefined;
+  try {
+    await publishLines({ lines, channel, publisher, progress, eventOf: (line) => eventOfLine(type, line) });
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    unreadable = error;
   }
-  await publisher.flush();
-  process.stderr.write(`kata: ${number} lines read\n`);
-  return code;
+  endWatch();
+  const { published, failed } = progress;
+  if (unreadable === undefined || published + failed > 0) {
+    complain(`${published} lines published${failed > 0 ? `, ${failed} not` : ""}`);
+  }
+  if (unreadable !== undefined) throw unreadable;
+  return failed === 0 ? 0 : 1;
 }
 
-/** Lines are read only so far ahead that the publisher's queue (64 MiB) can never turn one away. */
-const HIGH_WATER_BYTES = 32 * 1024 * 1024;
-/** What an event weighs in that queue beyond its text, with room to spare. */
-const EVENT_BYTES = 512;
+/** A log entry's line is its message as it is; of any other type it is the payload, and a blank line is none. */
+function eventOfLine(type: string, line: string): EventInput | undefined {
+  if (type === "log_entry") return { type, payload: { message: line } };
+  return line.trim() === "" ? undefined : eventOf(type, parseJson(line));
+}
+
+function eventOf(type: string, payload: unknown): EventInput {
+  const parsed = parseEvents({ type, payload });
+  if ("problem" in parsed) throw new UsageError(parsed.problem);
+  return { type, payload };
+}
 
 function parseJson(text: string): unknown {
   try {
@@ -83,8 +106,17 @@ function parseJson(text: string): unknown {
   }
 }
 
-function eventOf(type: string, payload: unknown): EventInput {
-  const parsed = parseEvents({ type, payload });
-  if ("problem" in parsed) throw new UsageError(parsed.problem);
-  return { type, payload };
+/** Said before NATS is bothered, and not once a line. */
+function checkOwner(channel: string, teamId: string): void {
+  if (channel.startsWith("team:") && channel !== `team:${teamId}`)
+    throw new UsageError(`${channel} does not belong to team ${teamId}`);
+}
+
+async function connect(options: PublisherOptions): Promise<Publisher> {
+  try {
+    return await createPublisher(options);
+  } catch (error) {
+    if (error instanceof TypeError) throw new UsageError(error.message);
+    throw error;
+  }
 }

@@ -1,17 +1,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
 import { UsageError } from "./usage-error.ts";
 
+const FIELDS = ["httpUrl", "wsUrl", "natsUrl", "teamId", "apiKey"] as const;
+
 /** What `npm start` leaves behind for tools beside it. */
-const DevFileSchema = z.object({
-  httpUrl: z.string(),
-  wsUrl: z.string(),
-  natsUrl: z.string(),
-  teamId: z.string(),
-  apiKey: z.string(),
-});
-type DevFile = z.infer<typeof DevFileSchema>;
+type DevFile = Readonly<Record<(typeof FIELDS)[number], string>>;
 
 /** What the command line says; the environment and then the development broker's file fill in the rest. */
 export interface CommandLine {
@@ -25,45 +19,62 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /** Where to read, and with which key. @throws UsageError if nothing says so */
 export function readerSettings(given: CommandLine, env: Env): { url: string; apiKey: string } {
-  const url = given.url ?? set(env.KATA_URL);
-  const apiKey = given.apiKey ?? set(env.KATA_API_KEY);
+  const url = first(given.url, env.KATA_URL);
+  const apiKey = first(given.apiKey, env.KATA_API_KEY);
   if (url !== undefined && apiKey !== undefined) return { url, apiKey };
   const dev = devFile(env);
-  const known = { url: url ?? dev?.wsUrl, apiKey: apiKey ?? dev?.apiKey };
-  if (known.url === undefined || known.apiKey === undefined) {
+  if (dev === undefined) {
     throw new UsageError(`no broker is known: run "npm start" here, or set KATA_URL and KATA_API_KEY`);
   }
-  return { url: known.url, apiKey: known.apiKey };
+  return { url: url ?? dev.wsUrl, apiKey: apiKey ?? dev.apiKey };
 }
 
-/** Where to publish, and for which team. @throws UsageError if nothing says so */
-export function publisherSettings(given: CommandLine, env: Env): { servers: string; teamId: string } {
-  const servers = given.nats ?? set(env.NATS_URL);
-  const teamId = given.team ?? set(env.KATA_TEAM);
-  if (servers !== undefined && teamId !== undefined) return { servers, teamId };
+/** Where to publish, for which team, and as whom. @throws UsageError if nothing says so */
+export function publisherSettings(given: CommandLine, env: Env): { servers: string; teamId: string; apiKey?: string } {
+  const servers = first(given.nats, env.NATS_URL);
+  const teamId = first(given.team, env.KATA_TEAM);
+  const apiKey = first(given.apiKey, env.KATA_API_KEY);
+  const key = (value: string | undefined) => (value === undefined ? {} : { apiKey: value });
+  if (servers !== undefined && teamId !== undefined) return { servers, teamId, ...key(apiKey) };
   const dev = devFile(env);
-  const known = { servers: servers ?? dev?.natsUrl, teamId: teamId ?? dev?.teamId };
-  if (known.servers === undefined || known.teamId === undefined) {
-    throw new UsageError(`no NATS is known: run "npm start" here, or set NATS_URL and KATA_TEAM`);
-  }
-  return { servers: known.servers, teamId: known.teamId };
+  if (dev === undefined) throw new UsageError(`no NATS is known: run "npm start" here, or set NATS_URL and KATA_TEAM`);
+  return {
+    servers: servers ?? dev.natsUrl,
+    teamId: teamId ?? dev.teamId,
+    // A development key is for the NATS it was written down with.
+    ...key(apiKey ?? (servers === undefined ? dev.apiKey : undefined)),
+  };
 }
 
 function devFile(env: Env): DevFile | undefined {
-  const path = join(set(env.KATA_DATA_DIR) ?? ".kata", "dev.json");
+  const path = join(first(env.KATA_DATA_DIR) ?? ".kata", "dev.json");
   let text: string;
   try {
     text = readFileSync(path, "utf8");
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw new UsageError(`${path} cannot be read: ${message}`);
+  }
+  const file = parse(text);
+  if (!isDevFile(file)) throw new UsageError(`${path} is damaged: run "npm start" again, it writes it anew`);
+  return file;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
-  try {
-    return DevFileSchema.parse(JSON.parse(text));
-  } catch {
-    throw new UsageError(`${path} is damaged: run "npm start" again, it writes it anew`);
-  }
 }
 
-function set(value: string | undefined): string | undefined {
-  return value === undefined || value === "" ? undefined : value;
+function isDevFile(value: unknown): value is DevFile {
+  if (typeof value !== "object" || value === null) return false;
+  return FIELDS.every((field) => typeof (value as Partial<Record<string, unknown>>)[field] === "string");
+}
+
+/** The first that is given; an empty variable is none. */
+function first(...values: (string | undefined)[]): string | undefined {
+  return values.find((value) => value !== undefined && value !== "");
 }

@@ -1,88 +1,111 @@
-import { parseEventId, type Rewind } from "@kata/protocol/wire";
-import { createRealtimeClient, type Gap } from "@kata/realtime-client";
-import { WebSocket } from "ws";
+import { parseChannel } from "@kata/protocol/wire";
+import { createRealtimeClient, type Gap, type KataEvent, type RealtimeClientOptions } from "@kata/realtime-client";
+import { exit } from "./exit.ts";
+import { createExplainingSocket } from "./explaining-socket.ts";
 import { formatEvent } from "./format.ts";
+import { createOutage } from "./outage.ts";
+import { createOutput } from "./output.ts";
+import { plainJson } from "./plain.ts";
+import { complain } from "./report.ts";
 import { type CommandLine, readerSettings } from "./settings.ts";
-import { UsageError } from "./usage-error.ts";
+import { exitCodeOf, onStopSignals } from "./signals.ts";
+import { type StartOptions, startOf } from "./start.ts";
+import { NO_CHANNEL, UsageError } from "./usage-error.ts";
 
-export interface TailOptions extends CommandLine {
+export interface TailOptions extends CommandLine, StartOptions {
   readonly json?: boolean;
-  readonly since?: string;
-  readonly rewind?: string;
 }
 
 /** What a gap's reason means for the person who reads. */
-const GAPS: Readonly<Record<Gap["reason"], string>> = {
-  expired: "events after it were trimmed by retention",
-  reset: "the log was made anew",
-  rewritten: "the log lost that event and holds another one there",
-  unknown: "the log does not know that position",
-};
+const GAPS: ReadonlyMap<Gap["reason"], string> = new Map([
+  ["expired", "events after it were trimmed by retention"],
+  ["reset", "the log was made anew"],
+  ["rewritten", "the log lost that event and holds another one there"],
+  ["unknown", "the log does not know that position"],
+]);
 
-/** Prints the events of a channel until it is told to stop or cannot go on. Resolves with the exit code. */
-export async function tail(channel: string, options: TailOptions): Promise<number> {
-  const { url, apiKey } = readerSettings(options, process.env);
+/** How long a signal lets the lines that are printed already go out, milliseconds. */
+const LAST_LINES_MS = 500;
+
+/** Prints the events of a channel until it is told to stop, or cannot go on: then it resolves with the exit code. */
+export function tail(channel: string, options: TailOptions): Promise<number> {
+  if (parseChannel(channel) === undefined) throw new UsageError(`${channel} ${NO_CHANNEL}`);
   const start = startOf(options);
-  const { stdout, stderr } = process;
-  const colour = stdout.isTTY && !process.env.NO_COLOR;
-  let current: WebSocket | undefined;
-  class Pausable extends WebSocket {
-    constructor(address: string | URL, protocols?: string | string[]) {
-      super(address, protocols);
-      current = this;
-    }
-  }
-  const client = createRealtimeClient({ url, apiKey, WebSocket: Pausable });
-  return new Promise((resolve) => {
-    const end = (code: number) => {
+  const { url, apiKey } = readerSettings(options, process.env);
+  const socket = createExplainingSocket();
+  const client = clientOf({ url, apiKey, WebSocket: socket.WebSocket });
+  const print = createPrinter(options.json === true);
+  const output = createOutput(process.stdout);
+  const outage = createOutage(new URL(url).host, complain);
+  let waitTold = false;
+
+  onStopSignals(
+    (signal) => {
       client.close();
-      resolve(code);
-    };
+      void exit(exitCodeOf(signal), LAST_LINES_MS);
+    },
+    (signal) => process.exit(exitCodeOf(signal)),
+  );
+
+  return new Promise((resolve) => {
     const fail = (line: string) => {
-      stderr.write(`kata: ${line}\n`);
-      end(1);
+      client.close();
+      complain(line);
+      resolve(1);
     };
-    // A reader that closed the pipe (| head) has what it wanted.
-    stdout.on("error", () => end(0));
-    process.once("SIGINT", () => end(130));
-    process.once("SIGTERM", () => end(143));
-    client.on("state", ({ status, reason, error }) => {
-      if (status === "failed") fail(error?.message ?? reason);
-      else if (status === "disconnected") stderr.write(`kata: disconnected (${reason}), connecting again\n`);
+    client.on("state", (change) => {
+      const { status, error, reason } = change;
+      if (status === "failed") return fail(`the broker refuses: ${error?.message ?? reason}`);
+      if (status === "connecting" && socket.misdirected && client.stats.connections === 0)
+        return fail(`what answers at ${new URL(url).host} is no broker (${socket.problem})`);
+      outage(change, socket.problem ?? reason);
     });
-    client.on("gap", ({ reason }) => stderr.write(`kata: gap: ${GAPS[reason]}; what still exists follows\n`));
-    client.on("subscription", ({ status, error }) => {
-      if (status === "failed") fail(error === undefined ? `${channel} cannot be subscribed` : error.message);
+    client.on("subscription", ({ status, code, error, reason }) => {
+      if (status === "failed") return fail(`${channel} is refused: ${error?.message ?? reason}`);
+      if (code === "retry" && !waitTold) complain(`${channel} cannot be read now (${reason}), trying until it can`);
+      if (code === "retry") waitTold = true;
+      else if (code === "subscribed") waitTold = false;
     });
-    client.subscribe(
-      channel,
-      (event) => {
-        const line = options.json ? JSON.stringify(event) : formatEvent(event, colour);
-        if (stdout.write(`${line}\n`)) return;
-        // Who reads our output is slow: the broker waits for us as we wait for them, in bounded memory.
-        const paused = current;
-        paused?.pause();
-        stdout.once("drain", () => paused?.resume());
-      },
-      start,
+    client.on("gap", ({ reason, from }) =>
+      complain(`gap after ${from ?? "the start"}: ${GAPS.get(reason) ?? reason}; what still exists follows`),
     );
-    client.connect().catch(() => undefined);
+    client.on("error", ({ code, message, cause }) => {
+      if (code === "server_error") complain(message);
+      if (code === "handler_failed") throw cause;
+    });
+    const listen = (from: typeof start) => {
+      const subscription = client.subscribe(
+        channel,
+        (event) => {
+          output.write(print(event));
+          if (!output.full) return;
+          // Whoever reads our output is slow: the log keeps the rest, and we come back for it. So memory stays bounded,
+          // and the connection alive however long it takes.
+          subscription.unsubscribe();
+          output.whenDrained(() => {
+            if (client.status !== "closed") listen({ lastEventId: event.eventId });
+          });
+        },
+        from,
+      );
+    };
+    listen(start);
+    void client.connect();
   });
 }
 
-function startOf({ since, rewind }: TailOptions): { lastEventId?: string; rewind?: Rewind } {
-  if (since !== undefined && rewind !== undefined) throw new UsageError("give --since or --rewind, not both");
-  if (since !== undefined) {
-    if (parseEventId(since) === undefined)
-      throw new UsageError(`--since takes an eventId, as printed by --json or by "kata publish"`);
-    return { lastEventId: since };
+function clientOf(options: RealtimeClientOptions): ReturnType<typeof createRealtimeClient> {
+  try {
+    return createRealtimeClient(options);
+  } catch (error) {
+    if (error instanceof TypeError) throw new UsageError(error.message);
+    throw error;
   }
-  if (rewind === undefined) return {};
-  if (rewind === "all") return { rewind: "all" };
-  const match = /^(\d{1,8})(s|m|h|d)?$/.exec(rewind);
-  if (match === null)
-    throw new UsageError(`--rewind takes a number of events, a time such as 90s, 10m, 2h or 3d, or "all"`);
-  const amount = Number(match[1]);
-  const unit = { s: 1, m: 60, h: 3_600, d: 86_400 }[match[2] ?? ""];
-  return { rewind: unit === undefined ? { count: amount } : { seconds: amount * unit } };
+}
+
+function createPrinter(json: boolean): (event: KataEvent) => string {
+  if (json) return (event) => plainJson(JSON.stringify(event));
+  const { NO_COLOR, TERM } = process.env;
+  const colour = process.stdout.isTTY && !NO_COLOR && TERM !== "dumb";
+  return (event) => formatEvent(event, { colour, now: new Date() });
 }

@@ -5,3 +5,6 @@ export class UsageError extends Error {
     this.name = "UsageError";
   }
 }
+
+/** Behind what was given instead of a channel. */
+export const NO_CHANNEL = "is no channel: team:{id}, spec:{id} or agent:{id}, ids of A-Z a-z 0-9 _ -";
