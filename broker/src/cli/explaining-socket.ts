@@ -1,12 +1,21 @@
+import type { WebSocketConstructor } from "@kata/realtime-client";
 import { WebSocket } from "ws";
+
+export interface ExplainingSocket {
+  readonly WebSocket: WebSocketConstructor;
+  /** Why the last connection failed, if the host said so. */
+  readonly problem: string | undefined;
+  /** Whether something answered that is no broker: a web server without this path. */
+  readonly misdirected: boolean;
+}
 
 /**
  * A WebSocket class that says why its last connection failed. Browsers keep that to themselves, so the SDK does not ask;
  * at a terminal, "ECONNREFUSED" is what one needs to know.
  */
-export function createExplainingSocket() {
+export function createExplainingSocket(): ExplainingSocket {
   let problem: string | undefined;
-  class ExplainingSocket extends WebSocket {
+  class Explaining extends WebSocket {
     constructor(url: string, protocols?: string[]) {
       super(url, protocols);
       problem = undefined;
@@ -17,12 +26,10 @@ export function createExplainingSocket() {
     }
   }
   return {
-    WebSocket: ExplainingSocket,
-    /** Why the last connection failed, if the host said so. */
+    WebSocket: Explaining,
     get problem() {
       return problem;
     },
-    /** Whether something answered that is no broker: a web server without this path. */
     get misdirected() {
       return /^Unexpected server response: (2|3|400|404|405|410|426)/.test(problem ?? "");
     },
