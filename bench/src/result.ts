@@ -21,7 +21,10 @@ export function summarize(
   const middle = (sorted.length - 1) / 2;
   const median = (at(Math.floor(middle)) + at(Math.ceil(middle))) / 2;
   return {
-    ...about,
+    scenario: about.scenario,
+    system: about.system,
+    metric: about.metric,
+    unit: about.unit,
     median: Math.round(median),
     min: Math.round(at(0)),
     max: Math.round(at(sorted.length - 1)),

@@ -19,7 +19,7 @@ describe("settings", () => {
   it("come from dev.json, which may hold more", async () => {
     await writeDev(JSON.stringify({ ...DEV, more: [] }));
     expect(readerSettings({}, env())).toEqual({ url: "ws://h/ws", apiKey: "dev-key" });
-    expect(publisherSettings({}, env())).toEqual({ servers: "nats://n", teamId: "demo", apiKey: "dev-key" });
+    expect(publisherSettings({}, env())).toEqual({ servers: "nats://n", teamId: "demo" });
   });
 
   it("come from the environment first, an empty variable is none", async () => {

@@ -41,8 +41,8 @@ export function publisherSettings(given: CommandLine, env: Env): { servers: stri
   return {
     servers: servers ?? dev.natsUrl,
     teamId: teamId ?? dev.teamId,
-    // A development key is for the NATS it was written down with.
-    ...key(apiKey ?? (servers === undefined ? dev.apiKey : undefined)),
+    // The key in the file is the broker's alone: the NATS of `npm start` asks for none, and would log a refusal.
+    ...key(apiKey),
   };
 }
 
