@@ -1,7 +1,9 @@
 import type { GapReason } from "@kata/protocol/wire";
 import type { EventLog, LiveFeed, LiveRecord, StoredRecord } from "../log/event-log.ts";
 import { LogUnavailableError } from "../log/event-log.ts";
-import { type ChannelRecord, countLines, decodeRecord, forEachEvent } from "./channel-record.ts";
+import { type ChannelRecord, countLines, decodeRecord } from "./channel-record.ts";
+import { HeldRecords } from "./held-records.ts";
+import { type LiveReader, LiveReaders, type LiveReadersOptions } from "./live-readers.ts";
 import { Pages } from "./pages.ts";
 import { whileAway } from "./pause.ts";
 import { ORIGIN, type Position } from "./position.ts";
@@ -9,32 +11,18 @@ import { Ring } from "./ring.ts";
 import type { Turns } from "./turns.ts";
 import { whyBroken } from "./verify.ts";
 
-/** What a channel needs to know of one that reads it live. */
-export interface LiveReader {
-  readonly ndjson: boolean;
-  /** Bytes that its socket has not taken yet. */
-  buffered(): number;
-  /** Leave the live feed and go on from the head: the socket takes less than comes. */
-  fallBehind(): void;
-}
-
 /** What a channel needs to know of everybody who reads it. */
 export interface ChannelReader {
   /** The place where the reader stands may be gone: look again where to go on. */
   relocate(): void;
 }
 
-export interface ChannelOptions {
+export interface ChannelOptions extends LiveReadersOptions {
   readonly name: string;
-  readonly subject: string;
   readonly log: EventLog;
   /** Bytes of recent records kept for readers that come back. */
   readonly ringBytes: number;
   readonly page: { readonly records: number; readonly bytes: number };
-  /** A live reader over this many unsent bytes falls behind. */
-  readonly highWaterBytes: number;
-  /** Sends a frame to every socket that joined the topic. */
-  readonly fanOut: (topic: string, frame: Buffer) => void;
   /** Told of lines that are no events. */
   readonly onInvalid: (channel: string, record: ChannelRecord) => void;
   /** Told of an error that is no outage: a defect. What met it is tried again. */
@@ -51,11 +39,6 @@ export interface Reached {
 
 type Phase = "opening" | "open" | "repairing" | "closed";
 
-/** Live records that arrive during a repair are held up to this many bytes; beyond, they are read from the log. */
-const HELD_BYTES = 8 * 1024 * 1024;
-/** How many published bytes lie between two looks at the readers' buffers. */
-const SWEEP_BYTES = 256 * 1024;
-
 /**
  * One subject with local readers: its head, its recent records, its live feed, and the repair of holes in it. It is
  * complete up to `mark`: every record of the subject at or before it has been published to the live readers.
@@ -67,18 +50,17 @@ export class Channel {
   readonly #options: ChannelOptions;
   readonly #log: EventLog;
   readonly #readers = new Set<ChannelReader>();
-  readonly #live = new Set<LiveReader>();
-  #liveNdjson = 0;
+  readonly #live: LiveReaders;
+  readonly #held = new HeldRecords();
   #phase: Phase = "opening";
   #epoch = "";
   #ring: Ring;
   #head: Position = ORIGIN;
   #mark: Position = ORIGIN;
-  #held: LiveRecord[] = [];
-  #heldBytes = 0;
   #feed: LiveFeed | undefined;
   #settled: Promise<void>;
-  #sinceSweep = 0;
+  /** The sequence of the last live record that did not follow the head. */
+  #misfit = 0;
   #life = 0;
   readonly #shared = new Map<string, Promise<unknown>>();
 
@@ -88,6 +70,7 @@ export class Channel {
     this.name = options.name;
     this.subject = options.subject;
     this.#ring = new Ring(options.ringBytes, 0);
+    this.#live = new LiveReaders(options);
     this.pages = new Pages(options.log, options.subject, options.page, (record) => this.#decode(record));
     this.#settled = this.#open();
   }
@@ -129,7 +112,7 @@ export class Channel {
   }
 
   topic(ndjson: boolean): string {
-    return ndjson ? `${this.subject}|lines` : `${this.subject}|single`;
+    return this.#live.topic(ndjson);
   }
 
   enter(reader: ChannelReader): void {
@@ -162,12 +145,11 @@ export class Channel {
   /** The caller stands at the head and has joined the topic in this very tick. */
   goLive(reader: LiveReader): void {
     this.#live.add(reader);
-    if (reader.ndjson) this.#liveNdjson++;
     if (this.#live.size === this.#readers.size) this.pages.clear();
   }
 
   leaveLive(reader: LiveReader): void {
-    if (this.#live.delete(reader) && reader.ndjson) this.#liveNdjson--;
+    this.#live.delete(reader);
   }
 
   /** Makes the channel complete up to `position`, which the caller found in the log in this life of the channel. */
@@ -197,7 +179,7 @@ export class Channel {
   close(): void {
     this.#phase = "closed";
     this.#feed?.close();
-    this.#hold([]);
+    this.#held.take();
     this.pages.clear();
   }
 
@@ -286,9 +268,6 @@ export class Channel {
     }
     if (this.#phase !== "open") {
       this.#held.push(record);
-      this.#heldBytes += record.data.length;
-      // What is dropped here is found missing at release, and read from the log.
-      if (this.#heldBytes > HELD_BYTES) this.#hold([record]);
       return;
     }
     if (record.prevSeq === this.#head.seq && record.seq > this.#mark.seq) {
@@ -297,50 +276,34 @@ export class Channel {
     }
     // Read from the log before it came: a repeat. Anything else says that this channel is not where the log is.
     if (record.seq <= this.#mark.seq && this.#ring.at(record.seq)?.check === record.check) return;
-    this.#hold([record]);
+    if (record.seq === this.#misfit) {
+      // The log has been read to its end, and neither it nor what should stand before it is there: trimmed already.
+      this.#phase = "repairing";
+      // Not at once: the readers that it sends to look again have to wait for it.
+      this.#settled = Promise.resolve().then(() => this.#startAnew());
+      return;
+    }
+    this.#misfit = record.seq;
+    this.#held.push(record);
     void this.repair();
   }
 
   /** Goes on with what arrived meanwhile; a hole in it starts the next repair. */
   #release(): void {
-    const held = this.#held;
-    this.#hold([]);
-    for (let i = 0; i < held.length; i++) {
-      const record = held[i] as LiveRecord;
+    for (const record of this.#held.take()) {
       // Read from the log meanwhile, unless memory holds another one at its place.
-      if (record.seq <= this.#mark.seq && (this.#ring.at(record.seq)?.check ?? record.check) === record.check) continue;
-      this.#onLive(record);
-      if (this.#phase !== "open") {
-        this.#hold([...this.#held, ...held.slice(i + 1)]);
-        return;
-      }
+      const repeat =
+        record.seq <= this.#mark.seq && (this.#ring.at(record.seq)?.check ?? record.check) === record.check;
+      // Once one of them starts a repair the others are held again.
+      if (!repeat) this.#onLive(record);
     }
-  }
-
-  #hold(records: LiveRecord[]): void {
-    this.#held = records;
-    this.#heldBytes = records.reduce((sum, record) => sum + record.data.length, 0);
   }
 
   #apply(record: ChannelRecord): void {
     this.#ring.push(record);
     this.#head = { seq: record.seq, check: record.check, line: record.lastLine };
     if (record.seq > this.#mark.seq) this.#mark = this.#head;
-    if (this.#live.size === 0 || record.bytes.length === 0) return;
-    if (this.#liveNdjson > 0) this.#options.fanOut(this.topic(true), record.bytes);
-    if (this.#liveNdjson < this.#live.size) {
-      const topic = this.topic(false);
-      forEachEvent(record, -1, (envelope) => this.#options.fanOut(topic, envelope));
-    }
-    this.#sinceSweep += record.bytes.length;
-    if (this.#sinceSweep >= SWEEP_BYTES) this.#sweep();
-  }
-
-  #sweep(): void {
-    this.#sinceSweep = 0;
-    for (const reader of [...this.#live]) {
-      if (reader.buffered() > this.#options.highWaterBytes) reader.fallBehind();
-    }
+    this.#live.publish(record);
   }
 
   #decode(stored: StoredRecord): ChannelRecord {

@@ -186,6 +186,39 @@ describe("the live feed", () => {
     expect(reader.events).toEqual(["1"]);
   });
 
+  it("a record that came live and was trimmed before the hole in front of it could be read is told as a gap", async () => {
+    const { log, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "1");
+    const reader = subscribe(NOW);
+    await settle();
+    log.store(SUBJECT, "2", { live: false });
+    const three = log.store(SUBJECT, "3", { live: false });
+    log.trim(4);
+    log.republish(three);
+    await settle();
+    log.store(SUBJECT, "4");
+    await settle();
+    expect(reader.got).toEqual(["subscribed fresh", "caught_up", "subscribed gap expired", "caught_up", "4"]);
+    expect(log.asked.head).toBeLessThan(10);
+  });
+
+  it("so is one that was purged, with what stood before it, while the channel's own place still stands", async () => {
+    const { log, channels, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "1");
+    const reader = subscribe(NOW);
+    await settle();
+    log.store(OTHER, "x");
+    await channels.audit("moved");
+    const three = log.store(SUBJECT, "3", { live: false });
+    log.purge(SUBJECT);
+    log.republish({ ...three, prevSeq: 7 });
+    await settle();
+    expect(log.asked.head).toBeLessThan(10);
+    log.store(SUBJECT, "4");
+    await settle();
+    expect(reader.got).toEqual(["subscribed fresh", "caught_up", "subscribed gap expired", "caught_up", "4"]);
+  });
+
   it("a reader over the mark leaves the topic, and comes back where it was", async () => {
     const { log, subscribe, live } = createDeliveryRig();
     const reader = subscribe(NOW);

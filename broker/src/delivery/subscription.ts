@@ -1,8 +1,9 @@
 import type { CommandId } from "@kata/protocol/wire";
 import { type EventLog, LogUnavailableError } from "../log/event-log.ts";
-import type { Channel, LiveReader } from "./channel.ts";
+import type { Channel } from "./channel.ts";
 import { type ChannelRecord, forEachEvent, sliceAfter } from "./channel-record.ts";
 import { encodeControl } from "./control.ts";
+import type { LiveReader } from "./live-readers.ts";
 import { locate, type Start, type StartRequest } from "./locate.ts";
 import { whileAway } from "./pause.ts";
 import { ORIGIN, type Position, positionId } from "./position.ts";
