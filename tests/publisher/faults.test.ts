@@ -1,10 +1,13 @@
-import { nanos } from "@nats-io/transport-node";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { type NatsConnection, nanos } from "@nats-io/transport-node";
 import { describe, expect, test, vi } from "vitest";
 import { seededRandom } from "../support/random.ts";
 import { deleteTestStream, ensureTestStream, readLog } from "../support/stream.ts";
 import { createRig, eventIdsOf, numbersOf, type Rig, repeatedIds, startLoad, upTo } from "./rig.ts";
 
 const event = (i: number) => ({ type: "log_entry", payload: { message: "m", i } });
+/** How a publisher asks whether the stream is there, before it sends anything again. */
+const QUESTION = "$JS.API.STREAM.INFO.KATA";
 const CHANNELS = ["agent:a1", "agent:b1", "spec:s1"];
 
 /** Invariant under attack in all of these: every event once, in order, each publish answered with its place. */
@@ -117,7 +120,8 @@ describe("nats-server", () => {
         interval: 1,
       });
       rig.nats.suspend();
-      await new Promise((resolve) => setTimeout(resolve, 350));
+      // An acknowledgement is overdue when the publisher asks what became of it.
+      await rig.proxy.passes(QUESTION, "client");
       rig.nats.resume();
     }
     await Promise.all(loads.map((load) => load.done));
@@ -131,11 +135,12 @@ describe("nats-server", () => {
     await publisher.publish("agent:a1", event(0));
     rig.nats.suspend();
     const published = publisher.publish("agent:a1", event(1));
-    await new Promise((resolve) => setTimeout(resolve, 400));
+    // Each question that is not answered in time is followed by the next.
+    for (let asked = 0; asked < 4; asked++) await rig.proxy.passes(QUESTION, "client");
     rig.nats.resume();
     await published;
     await vi.waitFor(() => expect(rig.seen.length).toBeGreaterThanOrEqual(2));
-    // Without the question, eight copies would have waited in the server's socket.
+    // Without the questions, as many copies would have waited in the server's socket.
     expect(rig.seen.length).toBeLessThanOrEqual(3);
     expect(numbersOf(await readLog(rig.nc))).toEqual([0, 1]);
   });
@@ -215,6 +220,14 @@ describe("the stream", () => {
 describe("an outage longer than the duplicate window", () => {
   const window = { duplicate_window: nanos(400) };
 
+  /** Resolves when an id that a stream of the same window got now is no duplicate any more. */
+  async function forgets(nc: NatsConnection): Promise<void> {
+    await (await jetstreamManager(nc)).streams.add({ name: "PROBE", subjects: ["probe"], ...window });
+    const isRepeat = async () => (await jetstream(nc).publish("probe", "", { msgID: "probe" })).duplicate;
+    expect(await isRepeat()).toBe(false);
+    await vi.waitFor(async () => expect(await isRepeat()).toBe(false), { timeout: 20_000, interval: 20 });
+  }
+
   async function outage(stored: boolean, others: number, key?: string) {
     const rig = await createRig({ stream: window });
     const publisher = await rig.publisher({ ackTimeoutMs: 5_000 });
@@ -232,7 +245,7 @@ describe("an outage longer than the duplicate window", () => {
         upTo(others).map((i) => event(100 + i)),
       );
     // The window passes, here and on the server.
-    await new Promise((resolve) => setTimeout(resolve, 600));
+    await forgets(rig.nc);
     rig.proxy.refuse(false);
     return { rig, result: await published };
   }

@@ -16,6 +16,8 @@ export interface TestProxy extends AsyncDisposable {
    * delivered. Cuts in the middle of a message. Replaces an earlier one that has not come due; resolves when it cuts.
    */
   cutAfter(bytes: number, from: "client" | "server"): Promise<void>;
+  /** Resolves when the next bytes from that side hold `text`. */
+  passes(text: string, from: "client" | "server"): Promise<void>;
   /** While on, a new connection is destroyed at once (it still counts in `connections`). */
   refuse(on: boolean): void;
   /** Stops passing bytes, both ways, without closing anything. */
@@ -34,6 +36,12 @@ interface Fuse {
   readonly burnt: () => void;
 }
 
+interface Watcher {
+  readonly text: string;
+  readonly from: Fuse["from"];
+  readonly seen: () => void;
+}
+
 /** Starts a proxy to `target` (host 127.0.0.1 unless said). The target need not be there yet. */
 export async function startProxy(target: { host?: string; port: number }): Promise<TestProxy> {
   const links = new Set<Link>();
@@ -41,6 +49,7 @@ export async function startProxy(target: { host?: string; port: number }): Promi
   let refusing = false;
   let paused = false;
   let fuse: Fuse | undefined;
+  const watchers = new Set<Watcher>();
 
   const cut = (): number => {
     const count = links.size;
@@ -54,6 +63,11 @@ export async function startProxy(target: { host?: string; port: number }): Promi
 
   const pass = (from: Socket, to: Socket, side: Fuse["from"]): void => {
     from.on("data", (chunk: Buffer) => {
+      for (const watcher of [...watchers]) {
+        if (watcher.from !== side || !chunk.includes(watcher.text)) continue;
+        watchers.delete(watcher);
+        watcher.seen();
+      }
       if (fuse?.from === side) {
         fuse.bytes -= chunk.length;
         if (fuse.bytes <= 0) {
@@ -117,6 +131,10 @@ export async function startProxy(target: { host?: string; port: number }): Promi
     cutAfter: (bytes, from) =>
       new Promise((burnt) => {
         fuse = { bytes, from, burnt };
+      }),
+    passes: (text, from) =>
+      new Promise((seen) => {
+        watchers.add({ text, from, seen });
       }),
     refuse: (on) => {
       refusing = on;
