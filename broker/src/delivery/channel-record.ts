@@ -1,6 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { formatEventId, isEventType } from "@kata/protocol/wire";
 import type { StoredRecord } from "../log/event-log.ts";
+import type { Position } from "./position.ts";
 
 /** A record as a channel's readers get it: its events encoded once, whoever reads them. */
 export interface ChannelRecord {
@@ -53,6 +54,11 @@ export function decodeRecord(stored: StoredRecord, channel: string, epoch: strin
 /** How many lines a stored record has: what an eventId's `n` is checked against. */
 export function countLines(data: Uint8Array): number {
   return isUtf8(data) ? linesOf(Buffer.from(data).toString("utf8")).length : 1;
+}
+
+/** The place after a stored record, whichever channel's it is. */
+export function positionOf(stored: StoredRecord): Position {
+  return { seq: stored.seq, check: stored.check, line: countLines(stored.data) - 1 };
 }
 
 /** The envelopes of `record` whose line is after `afterLine`, as one piece of NDJSON; `undefined` if there are none. */

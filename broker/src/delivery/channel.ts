@@ -1,7 +1,7 @@
 import type { GapReason } from "@kata/protocol/wire";
 import type { EventLog, LiveFeed, LiveRecord, StoredRecord } from "../log/event-log.ts";
 import { LogUnavailableError } from "../log/event-log.ts";
-import { type ChannelRecord, countLines, decodeRecord } from "./channel-record.ts";
+import { type ChannelRecord, decodeRecord, positionOf } from "./channel-record.ts";
 import { HeldRecords } from "./held-records.ts";
 import { type LiveReader, LiveReaders, type LiveReadersOptions } from "./live-readers.ts";
 import { Pages } from "./pages.ts";
@@ -311,8 +311,4 @@ export class Channel {
     if (record.invalid > 0) this.#options.onInvalid(this.name, record);
     return record;
   }
-}
-
-function positionOf(record: StoredRecord): Position {
-  return { seq: record.seq, check: record.check, line: countLines(record.data) - 1 };
 }

@@ -1,5 +1,6 @@
 import { type EventLog, LogUnavailableError, type RecordMark, type StoredRecord } from "../log/event-log.ts";
 import { Channel, type ChannelOptions } from "./channel.ts";
+import { positionOf } from "./channel-record.ts";
 import { Turns } from "./turns.ts";
 
 export interface ChannelsOptions extends Omit<ChannelOptions, "name" | "subject" | "turns"> {
@@ -125,7 +126,7 @@ export class Channels {
       const heads = last && (await this.#headsUpTo(last, batch));
       for (const channel of batch) {
         const life = lives.get(channel) as number;
-        const position = last && { seq: last.seq, check: last.check, line: 0 };
+        const position = last && positionOf(last);
         if (channel.epoch !== epoch || position === undefined) void channel.repair();
         else if (!agrees(channel, heads?.get(channel.subject), lastSeq)) void channel.repair({ position, life });
         else channel.audited({ position, life });

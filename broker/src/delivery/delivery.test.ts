@@ -300,6 +300,23 @@ describe("the audit", () => {
   });
 });
 
+describe("the audited place", () => {
+  it("is a record of several events, of another channel: each of them can be resumed from", async () => {
+    const { log, channels, subscribe } = createDeliveryRig();
+    subscribe(NOW);
+    await settle();
+    const line = JSON.stringify({ type: "own", timestamp: "t", encoding: "json", payload: "x" });
+    const { seq, check } = log.store(OTHER, "", { text: [line, line, line].join("\n") });
+    await channels.audit("moved");
+    expect(channels.open(NAME, SUBJECT).mark.seq).toBe(seq);
+    for (const n of ["", ".1", ".2"]) {
+      const reader = subscribe({ kind: "after", eventId: `a-${seq}-${check}${n}` });
+      await settle();
+      expect(reader.got).toEqual(["subscribed complete", "caught_up"]);
+    }
+  });
+});
+
 describe("a stream made anew", () => {
   it("what was found in one life of the log says nothing in the next", async () => {
     const { log, subscribe } = createDeliveryRig();

@@ -1,7 +1,7 @@
 import { type GapReason, parseEventId, type Rewind } from "@kata/protocol/wire";
 import { type EventLog, LogUnavailableError } from "../log/event-log.ts";
 import type { Channel } from "./channel.ts";
-import { type ChannelRecord, countLines, decodeRecord } from "./channel-record.ts";
+import { type ChannelRecord, decodeRecord, positionOf } from "./channel-record.ts";
 import { ORIGIN, type Position, positionId } from "./position.ts";
 import { findRewind } from "./rewind.ts";
 
@@ -74,6 +74,7 @@ async function resume(log: EventLog, channel: Channel, eventId: string): Promise
     if (id.n > here.lastLine) return gap(log, channel, "unknown");
     const position = { seq: id.seq, check: id.check, line: here.lastLine };
     if (id.n === here.lastLine) return { recovery: "complete", eventId, position };
+    // Without the record at hand the log is asked whose it is, and for the rest of it.
     if (here.record !== undefined) {
       return { recovery: "complete", eventId, position, rest: { record: here.record, afterLine: id.n } };
     }
@@ -85,13 +86,12 @@ async function resume(log: EventLog, channel: Channel, eventId: string): Promise
     if (stored !== undefined) return gap(log, channel, "rewritten");
     return gap(log, channel, id.seq > state.lastSeq ? "unknown" : "expired");
   }
-  const lastLine = countLines(stored.data) - 1;
-  if (id.n > lastLine) return gap(log, channel, "unknown");
-  const position = { seq: id.seq, check: id.check, line: lastLine };
+  const position = positionOf(stored);
+  if (id.n > position.line) return gap(log, channel, "unknown");
   // The log may know more than the live feed has brought: joining now would let older events follow.
   await channel.reach(position);
   // An anchor may be any record of the log [ID-4]; only in one of the channel's own can something be left to send.
-  if (id.n === lastLine || stored.subject !== channel.subject) return { recovery: "complete", eventId, position };
+  if (id.n === position.line || stored.subject !== channel.subject) return { recovery: "complete", eventId, position };
   const record = decodeRecord(stored, channel.name, channel.epoch);
   return { recovery: "complete", eventId, position, rest: { record, afterLine: id.n } };
 }
@@ -140,9 +140,7 @@ async function findFirst(log: EventLog, channel: Channel): Promise<Start> {
 async function before(log: EventLog, seq: number): Promise<Position> {
   if (seq <= 1) return ORIGIN;
   const previous = await log.at(seq - 1);
-  return previous === undefined
-    ? { seq: seq - 1, check: undefined, line: 0 }
-    : { seq: seq - 1, check: previous.check, line: countLines(previous.data) - 1 };
+  return previous === undefined ? { seq: seq - 1, check: undefined, line: 0 } : positionOf(previous);
 }
 
 interface Remembered {

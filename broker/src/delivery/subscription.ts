@@ -1,5 +1,5 @@
 import type { CommandId } from "@kata/protocol/wire";
-import { type EventLog, LogUnavailableError } from "../log/event-log.ts";
+import type { EventLog } from "../log/event-log.ts";
 import type { Channel } from "./channel.ts";
 import { type ChannelRecord, forEachEvent, sliceAfter } from "./channel-record.ts";
 import { encodeControl } from "./control.ts";
@@ -134,18 +134,16 @@ export class Subscription implements LiveReader {
     const run = ++this.#run;
     this.#phase = "locating";
     this.#go(run, async () => {
-      const start = await whileAway(
-        () => this.#run !== run,
-        async () => {
-          await this.#channel.settled();
-          const life = this.#channel.life;
-          const found = await locate(this.#options.log, this.#channel, request, () => this.#run !== run);
-          if (this.#channel.life !== life) throw new LogUnavailableError("the log changed while it was asked");
-          return found;
-        },
-      );
-      if (start === undefined || this.#run !== run) return;
-      this.#announce(start, commandId);
+      const stopped = () => this.#run !== run;
+      const found = await whileAway(stopped, async () => {
+        await this.#channel.settled();
+        const { life } = this.#channel;
+        return { life, start: await locate(this.#options.log, this.#channel, request, stopped) };
+      });
+      if (found === undefined || stopped()) return;
+      // The log changed while it was asked. Looked at here, in the tick of `subscribed`: from then on relocate() tells.
+      if (this.#channel.life !== found.life) return this.#begin(request, commandId);
+      this.#announce(found.start, commandId);
       await this.#catchUp(run);
     });
   }

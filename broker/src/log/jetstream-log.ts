@@ -1,5 +1,5 @@
 import { epochOf, LIVE_PREFIX, STREAM } from "@kata/protocol/wire";
-import type { Msg, NatsConnection } from "@nats-io/transport-node";
+import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
 import {
   type EventLog,
   type LiveFeed,
@@ -49,6 +49,7 @@ export async function createJetStreamLog(nc: NatsConnection, options: JetStreamL
 class JetStreamLog implements EventLog {
   readonly #nc: NatsConnection;
   readonly #replies: Replies;
+  readonly #advisories: Subscription;
   readonly #listeners = new Set<(event: LogEvent) => void>();
   #epoch = "";
   #connected = true;
@@ -58,7 +59,7 @@ class JetStreamLog implements EventLog {
     this.#nc = nc;
     this.#replies = new Replies(nc, timeoutMs);
     // A stream that is deleted and made anew announces itself; without the advisory the next audit would find out.
-    nc.subscribe(CREATED_ADVISORY, { callback: () => void this.state().catch(() => undefined) });
+    this.#advisories = nc.subscribe(CREATED_ADVISORY, { callback: () => void this.state().catch(() => undefined) });
     void this.#watch();
   }
 
@@ -161,6 +162,7 @@ class JetStreamLog implements EventLog {
     this.#closed = true;
     this.#listeners.clear();
     this.#replies.close();
+    if (!this.#nc.isClosed()) this.#advisories.unsubscribe();
   }
 
   async #leaderGet(query: { seq: number } | { last_by_subj: string }): Promise<StoredRecord | undefined> {

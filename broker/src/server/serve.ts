@@ -12,7 +12,7 @@ export interface Server {
   close(): void;
 }
 
-export interface ServeOptions extends Omit<HttpDeps, "fanOut"> {
+export interface ServeOptions extends HttpDeps {
   readonly host: string;
   readonly port: number;
 }
