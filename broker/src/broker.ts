@@ -91,7 +91,7 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
       resolve: (credentials) =>
         resolvePrincipal(credentials, { apiKeys: options.apiKeys, sessions: options.sessions, onAdapterError }),
       publish: (teamId, channel, events) => publishers.publish(teamId, channel, events),
-      isPublishError: publishErrorOf,
+      publishErrorOf,
     });
     const where = `${config.host.includes(":") ? `[${config.host}]` : config.host}:${server.port}`;
     logger.info({ port: server.port }, `listening on http://${where}`);

@@ -1,21 +1,21 @@
 import type { HttpResponse } from "uWebSockets.js";
 
-/**
- * Reads a request's body. `too large` as soon as more than `maxBytes` came; `aborted` if the client went away before
- * all had come. Must be called before anything is awaited.
- *
- * @param onAborted called when the client goes away, then or later: the response must not be used any more
- */
-export function readBody(
-  res: HttpResponse,
-  maxBytes: number,
-  onAborted: () => void,
-): Promise<Buffer | "too large" | "aborted"> {
-  return new Promise((resolve) => {
+/** A request whose body is on its way. */
+export interface IncomingBody {
+  /** `too large` as soon as more than the limit came, `aborted` if the client went away before all had come. */
+  readonly read: Promise<Buffer | "too large" | "aborted">;
+  /** Whether the client is gone, before or after its body: the response must not be used any more. */
+  readonly aborted: boolean;
+}
+
+/** Takes in a request's body. Must be called before anything is awaited. */
+export function receiveBody(res: HttpResponse, maxBytes: number): IncomingBody {
+  let aborted = false;
+  const read = new Promise<Buffer | "too large" | "aborted">((resolve) => {
     let chunks: Buffer[] = [];
     let size = 0;
     res.onAborted(() => {
-      onAborted();
+      aborted = true;
       resolve("aborted");
     });
     res.onData((chunk, isLast) => {
@@ -30,4 +30,10 @@ export function readBody(
       if (isLast) resolve(Buffer.concat(chunks, size));
     });
   });
+  return {
+    read,
+    get aborted() {
+      return aborted;
+    },
+  };
 }

@@ -5,7 +5,7 @@ import { authorizeChannel } from "../auth/authorize-channel.ts";
 import { mayDo } from "../auth/principal.ts";
 import { type EventInput, parseEvents } from "../event-input.ts";
 import type { EventLog } from "../log/event-log.ts";
-import { readBody } from "./body.ts";
+import { type IncomingBody, receiveBody } from "./body.ts";
 import { parseCredentials } from "./credentials.ts";
 import { answer, answerError } from "./respond.ts";
 import type { SessionDeps } from "./session.ts";
@@ -13,12 +13,10 @@ import { EXPLAINED } from "./wire-error.ts";
 
 /** What publishing over HTTP needs beyond what a session needs. */
 export interface HttpDeps extends SessionDeps {
-  /**
-   * Stores events of one channel in order and gives their eventIds. Rejects with an error that has a `code` of
-   * `ERRORS`, or anything else if it is a defect.
-   */
+  /** Stores events of one channel in order and gives their eventIds. */
   readonly publish: (teamId: string, channel: string, events: readonly EventInput[]) => Promise<string[]>;
-  readonly isPublishError: (error: unknown) => { code: ErrorCode; message: string } | undefined;
+  /** What a rejection of `publish` is to the client, `undefined` if it is a defect. */
+  readonly publishErrorOf: (error: unknown) => { code: ErrorCode; message: string } | undefined;
 }
 
 /** Serves the HTTP API [HTTP-1] to [HTTP-4]. */
@@ -32,10 +30,10 @@ export function serveHttp(app: TemplatedApp, deps: HttpDeps): void {
       authorization: req.getHeader("authorization"),
     });
     const length = Number(req.getHeader("content-length") || 0);
-    const request = open(res, deps.config.maxBodyBytes);
-    publish(res, request, channel, credentials, length, deps).catch((error: unknown) => {
+    const body = receiveBody(res, deps.config.maxBodyBytes);
+    publish(res, body, channel, credentials, length, deps).catch((error: unknown) => {
       deps.logger.error({ err: error }, "a publish request failed");
-      if (!request.aborted) answerError(res, "internal", "publishing failed: try again");
+      if (!body.aborted) answerError(res, "internal", "publishing failed: try again");
     });
   });
   for (const [path, allow] of [
@@ -65,30 +63,16 @@ async function ready(res: HttpResponse, log: EventLog): Promise<void> {
   }
 }
 
-interface OpenRequest {
-  readonly body: Promise<Buffer | "too large" | "aborted">;
-  /** The client is gone: the response must not be used any more. */
-  aborted: boolean;
-}
-
-function open(res: HttpResponse, maxBytes: number): OpenRequest {
-  const request: { aborted: boolean; body?: OpenRequest["body"] } = { aborted: false };
-  const body = readBody(res, maxBytes, () => {
-    request.aborted = true;
-  });
-  return Object.assign(request, { body });
-}
-
 async function publish(
   res: HttpResponse,
-  request: OpenRequest,
+  incoming: IncomingBody,
   channel: string,
   credentials: Parameters<SessionDeps["resolve"]>[0],
   length: number,
   deps: HttpDeps,
 ): Promise<void> {
   const fail = (code: ErrorCode, message: string) => {
-    if (!request.aborted) answerError(res, code, message);
+    if (!incoming.aborted) answerError(res, code, message);
   };
   const tooLarge = `a body has at most ${deps.config.maxBodyBytes} bytes`;
   if (length > deps.config.maxBodyBytes) return fail("too_large", tooLarge);
@@ -97,7 +81,7 @@ async function publish(
   if (!mayDo(principal, "publish")) return fail("forbidden", EXPLAINED.scope);
   const authorized = await authorizeChannel(channel, principal, deps.access, deps.onAdapterError);
   if (authorized.errorCode !== undefined) return fail(authorized.errorCode, EXPLAINED[authorized.errorCode]);
-  const body = await request.body;
+  const body = await incoming.read;
   if (body === "aborted") return;
   if (body === "too large") return fail("too_large", tooLarge);
   let json: unknown;
@@ -112,9 +96,9 @@ async function publish(
   if (!deps.log.connected) return fail("unavailable", "the log cannot be reached: NATS is away, try again soon");
   try {
     const eventIds = await deps.publish(principal.teamId, channel, parsed.events);
-    if (!request.aborted) answer(res, 201, { eventIds });
+    if (!incoming.aborted) answer(res, 201, { eventIds });
   } catch (error) {
-    const known = deps.isPublishError(error);
+    const known = deps.publishErrorOf(error);
     if (known === undefined) deps.logger.error({ err: error }, "publishing failed");
     fail(known?.code ?? "internal", known?.message ?? "publishing failed: try again");
   }

@@ -5,7 +5,6 @@ import {
   ERRORS,
   type ErrorCode,
   type InboundCommand,
-  InboundCommandSchema,
   NO_POSITION,
 } from "@kata/protocol";
 import type { ChannelAccess } from "../auth/adapters.ts";
@@ -21,6 +20,7 @@ import { type Reader, Subscription } from "../delivery/subscription.ts";
 import type { EventLog } from "../log/event-log.ts";
 import type { Logger } from "../logger.ts";
 import { ErrorsPerMinute } from "./errors-per-minute.ts";
+import { parseCommand } from "./parse-command.ts";
 import { EXPLAINED, errorPayload } from "./wire-error.ts";
 
 /** What a session sees of its socket. Nothing throws, whatever state the socket is in. */
@@ -80,24 +80,10 @@ export class Session {
   /** A frame came in. */
   receive(data: ArrayBuffer, isBinary: boolean): void {
     this.heard();
-    if (isBinary) return this.#refuse("binary_frame", "commands are JSON in text frames, this frame is binary");
-    if (data.byteLength > this.#deps.config.maxCommandBytes) {
-      return this.#refuse(
-        "too_large",
-        `a command has at most ${this.#deps.config.maxCommandBytes} bytes, this one has ${data.byteLength}`,
-      );
-    }
-    let json: unknown;
-    try {
-      json = JSON.parse(Buffer.from(data).toString("utf8"));
-    } catch {
-      return this.#refuse("invalid_json", "the frame is not JSON");
-    }
-    const parsed = InboundCommandSchema.safeParse(json);
-    if (!parsed.success) {
-      return this.#refuse("invalid_command", explain(parsed.error.issues[0]), { id: idOf(json) });
-    }
-    this.#perform(parsed.data);
+    const parsed = parseCommand(data, isBinary, this.#deps.config.maxCommandBytes);
+    if ("command" in parsed) return this.#perform(parsed.command);
+    const { code, message, id } = parsed.misunderstood;
+    this.#refuse(code, message, { id });
   }
 
   /** Anything at all came from the other side. */
@@ -293,18 +279,4 @@ function startOf(command: Command<"subscribe">): StartRequest {
   if (command.lastEventId !== undefined) return { kind: "after", eventId: command.lastEventId };
   if (command.rewind !== undefined) return { kind: "rewind", rewind: command.rewind };
   return { kind: "now" };
-}
-
-function explain(issue: { path: readonly PropertyKey[]; message: string } | undefined): string {
-  if (issue === undefined) return "not a command";
-  const where = issue.path.map(String).join(".");
-  return where === "" ? issue.message : `${where}: ${issue.message}`;
-}
-
-/** The id of a command that is none, so that its sender can still tell which one it was. */
-function idOf(json: unknown): CommandId | undefined {
-  if (typeof json !== "object" || json === null || !("id" in json)) return undefined;
-  const { id } = json;
-  if (typeof id === "string" && id.length > 0 && id.length <= 128) return id;
-  return Number.isSafeInteger(id) ? (id as number) : undefined;
 }
