@@ -2,7 +2,7 @@ import type { ApiKeyAuth, ChannelAccess, SessionStore } from "./auth/adapters.ts
 import { resolvePrincipal } from "./auth/resolve-principal.ts";
 import type { BrokerConfig } from "./config.ts";
 import type { ChannelRecord } from "./delivery/channel-record.ts";
-import { Channels } from "./delivery/channels.ts";
+import { Delivery } from "./delivery/delivery.ts";
 import { connectLog } from "./log/connect.ts";
 import type { Logger } from "./logger.ts";
 import { Publishers, publishErrorOf } from "./publishers.ts";
@@ -63,18 +63,14 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
       options.onFatal?.(lost);
     });
     const fanOut = createFanOut();
-    const channels = new Channels({
+    const delivery = new Delivery({
       log,
-      ringBytes: config.ringBytes,
-      page: { records: config.pageRecords, bytes: config.pageBytes },
-      highWaterBytes: config.highWaterBytes,
-      lingerMs: config.lingerMs,
-      auditIntervalMs: config.auditIntervalMs,
+      limits: config,
       fanOut: fanOut.publish,
       onInvalid: createInvalidReport(logger),
       onDefect: (error) => logger.error({ err: error }, "delivery met an error and tries again"),
     });
-    undo.unshift(() => channels.close());
+    undo.unshift(() => delivery.close());
     const publishers = new Publishers(nc, config.publishTimeoutMs);
     undo.unshift(() => publishers.close());
     const onAdapterError = (adapter: string, error: unknown) =>
@@ -83,7 +79,7 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
       host: config.host,
       port: config.port,
       config,
-      channels,
+      delivery,
       log,
       access: options.access,
       logger,

@@ -5,6 +5,8 @@ import type { Position } from "./position.ts";
 
 /** A record as a channel's readers get it: its events encoded once, whoever reads them. */
 export interface ChannelRecord {
+  /** The life of the log that it belongs to. */
+  readonly epoch: string;
   readonly seq: number;
   readonly check: string;
   /** The number of the record's last line; positions inside the record count lines, valid or not. */
@@ -41,6 +43,7 @@ export function decodeRecord(stored: StoredRecord, channel: string, epoch: strin
   }
   const bytes = Buffer.from(joined, "utf8");
   return {
+    epoch,
     seq: stored.seq,
     check: stored.check,
     lastLine: texts.length - 1,
@@ -56,6 +59,16 @@ export function countLines(data: Uint8Array): number {
   return isUtf8(data) ? linesOf(Buffer.from(data).toString("utf8")).length : 1;
 }
 
+/** The eventId of a record's line. */
+export function eventIdOf({ epoch, seq, check }: ChannelRecord, line: number): string {
+  return formatEventId(epoch, seq, check, line);
+}
+
+/** The place after a record that was decoded. */
+export function endOf({ seq, check, lastLine }: ChannelRecord): Position {
+  return { seq, check, line: lastLine };
+}
+
 /** The place after a stored record, whichever channel's it is. */
 export function positionOf(stored: StoredRecord): Position {
   return { seq: stored.seq, check: stored.check, line: countLines(stored.data) - 1 };
@@ -68,12 +81,17 @@ export function sliceAfter(record: ChannelRecord, afterLine: number): Buffer | u
   return record.bytes.subarray(index === 0 ? 0 : (record.ends[index - 1] as number) + 1);
 }
 
-/** Calls `each` with every envelope of `record` whose line is after `afterLine`. */
-export function forEachEvent(record: ChannelRecord, afterLine: number, each: (envelope: Buffer) => void): void {
+/** Calls `each` with every envelope of `record` whose line is after `afterLine`, and its line. */
+export function forEachEvent(
+  record: ChannelRecord,
+  afterLine: number,
+  each: (envelope: Buffer, line: number) => void,
+): void {
   let start = 0;
   for (let i = 0; i < record.ends.length; i++) {
     const end = record.ends[i] as number;
-    if ((record.lines[i] as number) > afterLine) each(record.bytes.subarray(start, end));
+    const line = record.lines[i] as number;
+    if (line > afterLine) each(record.bytes.subarray(start, end), line);
     start = end + 1;
   }
 }

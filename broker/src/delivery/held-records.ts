@@ -1,27 +1,50 @@
 import type { LiveRecord } from "../log/event-log.ts";
 
-/** At most so many bytes are held; beyond, what came before is let go: it is found missing later, and read from the log. */
-const HELD_BYTES = 8 * 1024 * 1024;
+/** What live records may weigh that all channels hold while they are busy with the log, bytes. */
+export class HoldingBudget {
+  readonly maxBytes: number;
+  bytes = 0;
 
-/** Live records that arrive while a channel is busy with the log. */
+  constructor(maxBytes: number) {
+    this.maxBytes = maxBytes;
+  }
+}
+
+/** What a held record weighs beyond its bytes, roughly. */
+const RECORD_BYTES = 256;
+
+/**
+ * Live records that arrive while a channel is busy with the log. Those that the budget has no room for are let go: it is
+ * remembered that they came, and the log has them.
+ */
 export class HeldRecords {
+  readonly #budget: HoldingBudget;
   #records: LiveRecord[] = [];
   #bytes = 0;
+  #letGo = 0;
+
+  constructor(budget: HoldingBudget) {
+    this.#budget = budget;
+  }
 
   push(record: LiveRecord): void {
-    this.#bytes += record.data.length;
-    if (this.#bytes > HELD_BYTES) {
-      this.#records = [];
-      this.#bytes = record.data.length;
+    const bytes = record.data.length + RECORD_BYTES;
+    if (this.#budget.bytes + bytes > this.#budget.maxBytes) {
+      this.#letGo = Math.max(this.#letGo, record.seq);
+      return;
     }
+    this.#budget.bytes += bytes;
+    this.#bytes += bytes;
     this.#records.push(record);
   }
 
-  /** Hands them out in order, and holds none any more. */
-  take(): readonly LiveRecord[] {
-    const records = this.#records;
+  /** Hands them out in order with the greatest sequence that was let go (0: none), and holds none any more. */
+  take(): { readonly records: readonly LiveRecord[]; readonly letGo: number } {
+    const taken = { records: this.#records, letGo: this.#letGo };
+    this.#budget.bytes -= this.#bytes;
     this.#records = [];
     this.#bytes = 0;
-    return records;
+    this.#letGo = 0;
+    return taken;
   }
 }

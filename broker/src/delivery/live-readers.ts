@@ -1,8 +1,10 @@
-import { type ChannelRecord, forEachEvent } from "./channel-record.ts";
+import type { ChannelRecord } from "./channel-record.ts";
+import type { Framing } from "./framing.ts";
+import type { Sweep, Swept } from "./sweep.ts";
 
 /** What a channel needs to know of one that reads it live. */
 export interface LiveReader {
-  readonly ndjson: boolean;
+  readonly framing: Framing;
   /** Bytes that its socket has not taken yet. */
   buffered(): number;
   /** Leave the live feed and go on from the head: the socket takes less than comes. */
@@ -15,17 +17,19 @@ export interface LiveReadersOptions {
   readonly highWaterBytes: number;
   /** Sends a frame to every socket that joined the topic. */
   readonly fanOut: (topic: string, frame: Buffer) => void;
+  readonly sweep: Sweep;
 }
 
-/** How many published bytes lie between two looks at the readers' buffers. */
-const SWEEP_BYTES = 256 * 1024;
+interface Topic {
+  readonly send: (frame: Buffer) => void;
+  readers: number;
+}
 
 /** Those who stand at a channel's head: an event goes to them once a topic, not once a reader. */
-export class LiveReaders {
+export class LiveReaders implements Swept {
   readonly #options: LiveReadersOptions;
   readonly #readers = new Set<LiveReader>();
-  #ndjson = 0;
-  #sinceSweep = 0;
+  readonly #topics = new Map<Framing, Topic>();
 
   constructor(options: LiveReadersOptions) {
     this.#options = options;
@@ -35,35 +39,39 @@ export class LiveReaders {
     return this.#readers.size;
   }
 
-  /** The topic that a reader of this kind of frames joins and leaves. */
-  topic(ndjson: boolean): string {
-    return `${this.#options.subject}|${ndjson ? "lines" : "single"}`;
+  /** The topic that readers of these frames join and leave. */
+  topic(framing: Framing): string {
+    return `${this.#options.subject}|${framing.name}`;
   }
 
   add(reader: LiveReader): void {
+    if (this.#readers.has(reader)) return;
     this.#readers.add(reader);
-    if (reader.ndjson) this.#ndjson++;
+    const known = this.#topics.get(reader.framing);
+    if (known !== undefined) {
+      known.readers++;
+      return;
+    }
+    const name = this.topic(reader.framing);
+    const { fanOut } = this.#options;
+    this.#topics.set(reader.framing, { send: (frame) => fanOut(name, frame), readers: 1 });
   }
 
   delete(reader: LiveReader): void {
-    if (this.#readers.delete(reader) && reader.ndjson) this.#ndjson--;
+    if (!this.#readers.delete(reader)) return;
+    const topic = this.#topics.get(reader.framing) as Topic;
+    if (--topic.readers === 0) this.#topics.delete(reader.framing);
+    if (this.#readers.size === 0) this.#options.sweep.forget(this);
   }
 
   /** Sends a record that now is the head. The topics drop nothing, so whoever takes too little is told to leave. */
   publish(record: ChannelRecord): void {
     if (this.#readers.size === 0 || record.bytes.length === 0) return;
-    const { fanOut } = this.#options;
-    if (this.#ndjson > 0) fanOut(this.topic(true), record.bytes);
-    if (this.#ndjson < this.#readers.size) {
-      const topic = this.topic(false);
-      forEachEvent(record, -1, (envelope) => fanOut(topic, envelope));
-    }
-    this.#sinceSweep += record.bytes.length;
-    if (this.#sinceSweep >= SWEEP_BYTES) this.#sweep();
+    for (const [framing, topic] of this.#topics) framing.record(record, -1, topic.send);
+    this.#options.sweep.published(this, record.bytes.length);
   }
 
-  #sweep(): void {
-    this.#sinceSweep = 0;
+  sweep(): void {
     for (const reader of [...this.#readers]) {
       if (reader.buffered() > this.#options.highWaterBytes) reader.fallBehind();
     }

@@ -1,7 +1,7 @@
-import { type GapReason, parseEventId, type Rewind } from "@kata/protocol/wire";
+import { type EventId, type GapReason, ORIGIN_CHECK, parseEventId, type Rewind } from "@kata/protocol/wire";
 import { type EventLog, LogUnavailableError } from "../log/event-log.ts";
 import type { Channel } from "./channel.ts";
-import { type ChannelRecord, decodeRecord, positionOf } from "./channel-record.ts";
+import { type ChannelRecord, decodeRecord, endOf, positionOf } from "./channel-record.ts";
 import { ORIGIN, type Position, positionId } from "./position.ts";
 import { findRewind } from "./rewind.ts";
 
@@ -48,8 +48,7 @@ export async function locate(
  * anything is awaited: what comes meanwhile lies after it.
  */
 function now(channel: Channel): Start {
-  const named = channel.mark.check === undefined ? channel.head : channel.mark;
-  return { recovery: "fresh", eventId: positionId(channel.epoch, named), position: channel.mark };
+  return { recovery: "fresh", eventId: positionId(channel.epoch, channel.mark), position: channel.mark };
 }
 
 async function resume(log: EventLog, channel: Channel, eventId: string): Promise<Start> {
@@ -61,39 +60,40 @@ async function resume(log: EventLog, channel: Channel, eventId: string): Promise
     await channel.repair();
     throw new LogUnavailableError("the stream was made anew");
   }
-  if (id.seq === 0) {
-    if (id.check !== "0000" || id.n > 0) return gap(log, channel, "unknown");
-    const { firstSeq } = await log.state();
-    if (firstSeq > 1) return gap(log, channel, "expired");
-    const start = await everything(log, channel);
-    return { ...start, recovery: "complete", eventId };
-  }
-  const here = remembered(channel, id.seq);
-  if (here !== undefined) {
-    if (here.check !== id.check) return gap(log, channel, "rewritten");
-    if (id.n > here.lastLine) return gap(log, channel, "unknown");
-    const position = { seq: id.seq, check: id.check, line: here.lastLine };
-    if (id.n === here.lastLine) return { recovery: "complete", eventId, position };
-    // Without the record at hand the log is asked whose it is, and for the rest of it.
-    if (here.record !== undefined) {
-      return { recovery: "complete", eventId, position, rest: { record: here.record, afterLine: id.n } };
-    }
-  }
-  const stored = await channel.shared(`at ${id.seq}`, () => log.at(id.seq));
-  if (stored === undefined || stored.check !== id.check) {
-    const state = await log.state();
-    if (state.epoch !== id.epoch) return gap(log, channel, "reset");
-    if (stored !== undefined) return gap(log, channel, "rewritten");
-    return gap(log, channel, id.seq > state.lastSeq ? "unknown" : "expired");
-  }
-  const position = positionOf(stored);
-  if (id.n > position.line) return gap(log, channel, "unknown");
+  if (id.seq === 0) return resumeOrigin(log, channel, id, eventId);
+  const found = remembered(channel, id.seq) ?? (await lookUp(log, channel, id.seq));
+  if (found === undefined) return resumeNothing(log, channel, id, eventId);
+  if (found.end.check !== id.check) return gap(log, channel, "rewritten");
+  if (id.n > found.end.line) return gap(log, channel, "unknown");
+  const position = found.end;
   // The log may know more than the live feed has brought: joining now would let older events follow.
-  await channel.reach(position);
+  await channel.reach(position.seq);
   // An anchor may be any record of the log [ID-4]; only in one of the channel's own can something be left to send.
-  if (id.n === position.line || stored.subject !== channel.subject) return { recovery: "complete", eventId, position };
-  const record = decodeRecord(stored, channel.name, channel.epoch);
+  if (id.n === position.line || !found.own) return { recovery: "complete", eventId, position };
+  const record = found.record ?? (await ownRecord(log, channel, id.seq));
   return { recovery: "complete", eventId, position, rest: { record, afterLine: id.n } };
+}
+
+/** [ID-3] From the place before everything. */
+async function resumeOrigin(log: EventLog, channel: Channel, id: EventId, eventId: string): Promise<Start> {
+  if (id.check !== ORIGIN_CHECK || id.n > 0) return gap(log, channel, "unknown");
+  const { firstSeq } = await log.state();
+  if (firstSeq > 1) return gap(log, channel, "expired");
+  const start = await everything(log, channel);
+  return { ...start, recovery: "complete", eventId };
+}
+
+/** Nothing stands at the anchor. */
+async function resumeNothing(log: EventLog, channel: Channel, id: EventId, eventId: string): Promise<Start> {
+  const state = await log.state();
+  if (state.epoch !== id.epoch) return gap(log, channel, "reset");
+  if (id.seq > state.lastSeq) return gap(log, channel, "unknown");
+  // [ID-3] Nothing stood there when the place was named either, and nothing behind it is gone.
+  if (id.check === ORIGIN_CHECK && id.n === 0 && state.firstSeq === id.seq + 1) {
+    await channel.reach(id.seq);
+    return { recovery: "complete", eventId, position: { seq: id.seq, check: undefined, line: 0 } };
+  }
+  return gap(log, channel, "expired");
 }
 
 async function rewind(log: EventLog, channel: Channel, wish: Rewind, stopped: () => boolean): Promise<Start> {
@@ -104,7 +104,7 @@ async function rewind(log: EventLog, channel: Channel, wish: Rewind, stopped: ()
   if (found === "everything") return everything(log, channel);
   if (found.rest !== undefined) {
     const { record, afterLine } = found.rest;
-    const position = { seq: record.seq, check: record.check, line: record.lastLine };
+    const position = endOf(record);
     const named = afterLine >= 0 ? { ...position, line: afterLine } : await before(log, record.seq);
     return { recovery: "fresh", eventId: positionId(channel.epoch, named), position, rest: found.rest };
   }
@@ -131,7 +131,7 @@ async function findFirst(log: EventLog, channel: Channel): Promise<Start> {
     throw new LogUnavailableError("a replica of the log lags behind");
   }
   // What the log has and the live feed has not brought yet is history, too: it comes before `caught_up`.
-  if (first !== undefined) await channel.reach({ seq: first.seq, check: first.check, line: 0 });
+  if (first !== undefined) await channel.reach(first.seq);
   const position = first === undefined ? mark : await before(log, first.seq);
   return { recovery: "fresh", eventId: positionId(channel.epoch, position), position };
 }
@@ -143,18 +143,39 @@ async function before(log: EventLog, seq: number): Promise<Position> {
   return previous === undefined ? { seq: seq - 1, check: undefined, line: 0 } : positionOf(previous);
 }
 
-interface Remembered {
-  readonly check: string | undefined;
-  readonly lastLine: number;
+/** What stands at an anchor's sequence. */
+interface Found {
+  readonly end: Position;
+  /** Whether it is this channel's record; `record` is there if it is at hand. */
+  readonly own: boolean;
   readonly record?: ChannelRecord;
 }
 
 /** What memory knows of a sequence; a mass reconnect is answered from here, without the log. */
-function remembered(channel: Channel, seq: number): Remembered | undefined {
-  const record = channel.ring.at(seq);
-  if (record !== undefined) return { check: record.check, lastLine: record.lastLine, record };
-  for (const known of [channel.head, channel.mark]) {
-    if (known.seq === seq && known.check !== undefined) return { check: known.check, lastLine: known.line };
+function remembered({ ring, end, mark, head }: Channel, seq: number): Found | undefined {
+  const record = ring.at(seq);
+  if (record !== undefined) return { end: endOf(record), own: true, record };
+  if (end.seq === seq) return { end, own: true };
+  return mark.seq === seq && mark.check !== undefined ? { end: mark, own: head.seq === seq } : undefined;
+}
+
+/** What the log knows of it. Where something of the channel lies behind it, that is read in the same breath. */
+async function lookUp(log: EventLog, channel: Channel, seq: number): Promise<Found | undefined> {
+  if (seq <= channel.head.seq) {
+    const standing = await channel.pages.standing(channel.epoch, seq);
+    if (standing === undefined) return undefined;
+    if ("foreign" in standing) return { end: standing.foreign, own: false };
+    return { end: endOf(standing.own), own: true, record: standing.own };
   }
-  return undefined;
+  const stored = await log.at(seq);
+  if (stored === undefined) return undefined;
+  const end = positionOf(stored);
+  if (stored.subject !== channel.subject) return { end, own: false };
+  return { end, own: true, record: decodeRecord(stored, channel.name, channel.epoch) };
+}
+
+async function ownRecord(log: EventLog, channel: Channel, seq: number): Promise<ChannelRecord> {
+  const stored = await log.at(seq);
+  if (stored === undefined) throw new LogUnavailableError("the anchor was trimmed while it was looked for");
+  return decodeRecord(stored, channel.name, channel.epoch);
 }

@@ -1,37 +1,53 @@
 import type { GapReason } from "@kata/protocol/wire";
 import { type EventLog, LogUnavailableError, type StoredRecord } from "../log/event-log.ts";
-import type { ChannelRecord } from "./channel-record.ts";
+import { type ChannelRecord, positionOf } from "./channel-record.ts";
+import type { Page, PageCache, PageOwner } from "./page-cache.ts";
 import type { Position } from "./position.ts";
 import { whyBroken } from "./verify.ts";
 
-interface Page {
-  readonly after: number;
-  readonly records: readonly ChannelRecord[];
+/** What stands at a sequence: a record of this channel, or the place of another channel's. */
+export type Standing = { readonly own: ChannelRecord } | { readonly foreign: Position };
+
+/** What a read found: a page that is proven whole, whose record stands before it, or why there is none. */
+interface Outcome {
+  readonly page?: Page | undefined;
+  readonly foreign?: Position | undefined;
+  readonly broken?: GapReason | undefined;
 }
 
-/** How many pages a channel remembers for readers that come behind. */
-const REMEMBERED = 4;
+/** Somebody who needs the page that holds everything from `from` on. */
+interface Wanted {
+  readonly epoch: string;
+  readonly from: number;
+  /** The place before `from`, which proves the page; `undefined`: what stands at `from` itself is looked for, and proves it. */
+  readonly proof: Position | undefined;
+  readonly settle: (outcome: Outcome) => void;
+  readonly fail: (error: unknown) => void;
+}
 
-/** History of one channel, read from the log page by page; readers that need the same page share the read. */
-export class Pages {
-  readonly #log: EventLog;
-  readonly #subject: string;
-  readonly #limits: { readonly records: number; readonly bytes: number };
-  readonly #decode: (record: StoredRecord) => ChannelRecord;
-  readonly #reading = new Map<string, Promise<readonly ChannelRecord[] | GapReason>>();
-  #recent: Page[] = [];
+export interface PagesOptions {
+  readonly log: EventLog;
+  readonly subject: string;
+  readonly page: { readonly records: number; readonly bytes: number };
+  readonly cache: PageCache;
+  readonly decode: (record: StoredRecord) => ChannelRecord;
+}
+
+/**
+ * History of one channel, read from the log page by page. One read runs at a time: whoever comes meanwhile waits, and is
+ * served by it if it holds what is needed. So what history costs grows with its length, not with its readers.
+ */
+export class Pages implements PageOwner {
+  readonly #options: PagesOptions;
+  readonly #known = new Set<Page>();
+  #waiting: Wanted[] = [];
+  #reading = false;
   #generation = 0;
+  /** Where the last read began: the next goes on upwards from there, so that nobody waits for ever. */
+  #at = 0;
 
-  constructor(
-    log: EventLog,
-    subject: string,
-    limits: { readonly records: number; readonly bytes: number },
-    decode: (record: StoredRecord) => ChannelRecord,
-  ) {
-    this.#log = log;
-    this.#subject = subject;
-    this.#limits = limits;
-    this.#decode = decode;
+  constructor(options: PagesOptions) {
+    this.#options = options;
   }
 
   /**
@@ -39,45 +55,122 @@ export class Pages {
    * caller knows that there was a record after `position`.
    */
   async read(epoch: string, position: Position): Promise<readonly ChannelRecord[] | GapReason> {
-    for (const page of this.#recent) {
-      const last = page.records.at(-1);
-      if (last !== undefined && page.after <= position.seq && position.seq < last.seq) {
-        return page.records.filter((record) => record.seq > position.seq);
-      }
-    }
-    const key = `${epoch}-${position.seq}-${position.check}`;
-    let reading = this.#reading.get(key);
-    if (reading === undefined) {
-      reading = this.#read(epoch, position).finally(() => this.#reading.delete(key));
-      this.#reading.set(key, reading);
-    }
-    return reading;
+    const from = position.seq + 1;
+    const { page, broken } = await this.#get(epoch, from, position);
+    return page === undefined ? (broken ?? "expired") : recordsFrom(page, from);
+  }
+
+  /** What stands at `seq`; `undefined` if nothing does. What lies right behind it is remembered where there is room. */
+  async standing(epoch: string, seq: number): Promise<Standing | undefined> {
+    const { page, foreign } = await this.#get(epoch, seq, undefined);
+    if (foreign !== undefined) return { foreign };
+    if (page === undefined) return undefined;
+    const own = recordsFrom(page, seq)[0];
+    if (own?.seq === seq) return { own };
+    // Inside a page that is whole, yet not of this channel.
+    const stored = await this.#options.log.at(seq);
+    return stored && { foreign: positionOf(stored) };
   }
 
   /** Forgets what was read: the log is not the one it was, or nobody needs history now. */
   clear(): void {
-    this.#recent = [];
+    for (const page of this.#known) this.#options.cache.delete(page);
+    this.#known.clear();
     this.#generation++;
   }
 
-  async #read(epoch: string, position: Position): Promise<readonly ChannelRecord[] | GapReason> {
-    const generation = this.#generation;
-    const { records } = await this.#log.read({
-      subject: this.#subject,
-      from: { seq: position.seq + 1 },
-      ...this.#limits,
-    });
-    const broken = await whyBroken(this.#log, epoch, position);
-    if (broken !== undefined) return broken;
-    if (records.length === 0) {
-      const newest = await this.#log.head(this.#subject);
-      if (newest === undefined || newest.seq <= position.seq) return "expired";
-      throw new LogUnavailableError("a replica of the log lags behind");
-    }
-    const decoded = records.map(this.#decode);
-    if (generation === this.#generation) {
-      this.#recent = [...this.#recent.slice(1 - REMEMBERED), { after: position.seq, records: decoded }];
-    }
-    return decoded;
+  forget(page: Page): void {
+    this.#known.delete(page);
   }
+
+  #get(epoch: string, from: number, proof: Position | undefined): Promise<Outcome> {
+    for (const page of this.#known) {
+      if (!covers(page, from)) continue;
+      this.#options.cache.used(page);
+      return Promise.resolve({ page });
+    }
+    return new Promise((settle, fail) => {
+      this.#waiting.push({ epoch, from, proof, settle, fail });
+      if (!this.#reading) void this.#serve();
+    });
+  }
+
+  async #serve(): Promise<void> {
+    this.#reading = true;
+    // Those who come in the same tick are counted in.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) {
+      const generation = this.#generation;
+      const wanted = this.#next();
+      this.#at = wanted.from;
+      try {
+        const outcome = await this.#read(wanted);
+        wanted.settle(outcome);
+        const { page } = outcome;
+        if (page === undefined || generation !== this.#generation) continue;
+        this.#take(
+          (each) => each.epoch === wanted.epoch && covers(page, each.from),
+          (each) => each.settle({ page }),
+        );
+        if (this.#options.cache.add(page, this)) this.#known.add(page);
+      } catch (error) {
+        wanted.fail(error);
+        // The others would find the log away, too; each asks again in its own time.
+        if (error instanceof LogUnavailableError)
+          this.#take(
+            () => true,
+            (each) => each.fail(error),
+          );
+      }
+    }
+    this.#reading = false;
+  }
+
+  /** Takes out the one to read for: the nearest at or above where the last read began, else the lowest. */
+  #next(): Wanted {
+    let best = this.#waiting[0] as Wanted;
+    for (const each of this.#waiting) {
+      const ahead = each.from >= this.#at;
+      if (ahead === best.from >= this.#at ? each.from < best.from : ahead) best = each;
+    }
+    this.#waiting.splice(this.#waiting.indexOf(best), 1);
+    return best;
+  }
+
+  #take(which: (each: Wanted) => boolean, what: (each: Wanted) => void): void {
+    const taken = this.#waiting.filter(which);
+    if (taken.length === 0) return;
+    this.#waiting = this.#waiting.filter((each) => !which(each));
+    for (const each of taken) what(each);
+  }
+
+  async #read({ epoch, from, proof }: Wanted): Promise<Outcome> {
+    const { log, subject, page: limits, decode } = this.#options;
+    const { records } = await log.read({ subject, from: { seq: from }, ...limits });
+    const first = records[0];
+    if (proof === undefined && first?.seq !== from) {
+      // Asked after the page was read: while it stands, nothing behind it was trimmed.
+      const stored = await log.at(from);
+      if (stored === undefined) return {};
+      if (log.epoch !== epoch) throw new LogUnavailableError("the stream was made anew");
+      const page = first === undefined ? undefined : { from, records: records.map(decode) };
+      return { foreign: positionOf(stored), page };
+    }
+    const broken = await whyBroken(log, epoch, proof ?? positionOf(first as StoredRecord));
+    // What stood at `from` a moment ago is gone: the one who looks for it finds out why.
+    if (broken !== undefined) return proof === undefined ? {} : { broken };
+    if (records.length > 0) return { page: { from, records: records.map(decode) } };
+    const newest = await log.head(subject);
+    if (newest === undefined || newest.seq < from) return { broken: "expired" };
+    throw new LogUnavailableError("a replica of the log lags behind");
+  }
+}
+
+function covers({ from, records }: Page, seq: number): boolean {
+  const last = records.at(-1);
+  return last !== undefined && from <= seq && seq <= last.seq;
+}
+
+function recordsFrom(page: Page, seq: number): readonly ChannelRecord[] {
+  return page.from === seq ? page.records : page.records.filter((record) => record.seq >= seq);
 }

@@ -1,4 +1,5 @@
 import { LogUnavailableError } from "../log/event-log.ts";
+import type { Clock } from "./clock.ts";
 
 const MIN_MS = 50;
 const MAX_MS = 2_000;
@@ -9,6 +10,7 @@ const MAX_MS = 2_000;
  * `undefined` once `stopped` says so.
  */
 export async function whileAway<T>(
+  clock: Clock,
   stopped: () => boolean,
   action: () => Promise<T>,
   onDefect?: (error: unknown) => void,
@@ -21,14 +23,9 @@ export async function whileAway<T>(
         if (onDefect === undefined) throw error;
         onDefect(error);
       }
-      await rest(Math.min(MAX_MS, MIN_MS * 2 ** attempt) * (0.5 + Math.random() / 2));
+      const ms = Math.min(MAX_MS, MIN_MS * 2 ** attempt) * (0.5 + clock.random() / 2);
+      await new Promise<void>((resolve) => void clock.after(ms, resolve));
     }
   }
   return undefined;
-}
-
-function rest(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms).unref();
-  });
 }

@@ -1,22 +1,28 @@
 import type { ChannelRecord } from "./channel-record.ts";
+import type { RingMemory } from "./ring-memory.ts";
 
-/** What a record weighs beyond its bytes, roughly: without it, records that hold no event would cost nothing and never go. */
-const RECORD_BYTES = 256;
+/** What a record weighs in memory: its bytes, and roughly what stands around them. */
+export function weightOf(record: ChannelRecord): number {
+  return record.bytes.length + 256;
+}
 
 /**
- * The newest records of a channel: everything after `floor`, without a hole. Bounded in bytes; the newest record
- * always stays, whatever its size.
+ * The newest records of a channel: everything after `floor`, without a hole. Bounded in bytes by itself, and together
+ * with all other rings by their memory: either may take its records from the oldest on, the newest included.
  */
 export class Ring {
   readonly #maxBytes: number;
-  #records: ChannelRecord[] = [];
+  readonly #memory: RingMemory;
+  /** Those before `#first` are forgotten: their places are empty. */
+  #records: (ChannelRecord | undefined)[] = [];
   #first = 0;
   #bytes = 0;
   #floor: number;
 
-  constructor(maxBytes: number, floor: number) {
+  constructor(maxBytes: number, floor: number, memory: RingMemory) {
     this.#maxBytes = maxBytes;
     this.#floor = floor;
+    this.#memory = memory;
   }
 
   /** The sequence after which the ring is complete. */
@@ -30,18 +36,26 @@ export class Ring {
 
   /** Appends the record that follows the newest one. */
   push(record: ChannelRecord): void {
+    const bytes = weightOf(record);
     this.#records.push(record);
-    this.#bytes += record.bytes.length + RECORD_BYTES;
-    while (this.#bytes > this.#maxBytes && this.#first < this.#records.length - 1) {
-      const oldest = this.#records[this.#first++] as ChannelRecord;
-      this.#bytes -= oldest.bytes.length + RECORD_BYTES;
-      this.#floor = oldest.seq;
-    }
-    // Forgotten records are cut off in batches, so that a push stays cheap.
-    if (this.#first > 64 && this.#first * 2 > this.#records.length) {
-      this.#records = this.#records.slice(this.#first);
-      this.#first = 0;
-    }
+    this.#bytes += bytes;
+    while (this.#bytes > this.#maxBytes) this.#dropOldest();
+    this.#memory.grew(this, this.#bytes);
+  }
+
+  /** Forgets the oldest record; false if there is none. */
+  forgetOldest(): boolean {
+    if (this.#first === this.#records.length) return false;
+    this.#dropOldest();
+    return true;
+  }
+
+  /** Forgets all, for good. */
+  close(): void {
+    this.#records = [];
+    this.#first = 0;
+    this.#bytes = 0;
+    this.#memory.forget(this);
   }
 
   /**
@@ -55,7 +69,7 @@ export class Ring {
     for (let bytes = 0; end < this.#records.length && bytes < maxBytes; end++) {
       bytes += (this.#records[end] as ChannelRecord).bytes.length;
     }
-    return this.#records.slice(first, end);
+    return this.#records.slice(first, end) as ChannelRecord[];
   }
 
   /** The record at exactly `seq`. */
@@ -76,6 +90,25 @@ export class Ring {
       return { record, afterLine: (record.lines[record.lines.length - missing] as number) - 1 };
     }
     return undefined;
+  }
+
+  #dropOldest(): void {
+    const oldest = this.#records[this.#first] as ChannelRecord;
+    this.#records[this.#first++] = undefined;
+    this.#bytes -= weightOf(oldest);
+    this.#floor = oldest.seq;
+    this.#cut();
+  }
+
+  /** Empty places are cut off in batches, so that a push stays cheap. */
+  #cut(): void {
+    if (this.#first === this.#records.length) {
+      this.#records = [];
+      this.#first = 0;
+    } else if (this.#first > 64 && this.#first * 2 > this.#records.length) {
+      this.#records = this.#records.slice(this.#first);
+      this.#first = 0;
+    }
   }
 
   #indexAfter(seq: number): number {

@@ -1,12 +1,16 @@
 import type { CommandId } from "@kata/protocol/wire";
 import type { EventLog } from "../log/event-log.ts";
 import type { Channel } from "./channel.ts";
-import { type ChannelRecord, forEachEvent, sliceAfter } from "./channel-record.ts";
+import { type ChannelRecord, endOf } from "./channel-record.ts";
+import type { Clock } from "./clock.ts";
 import { encodeControl } from "./control.ts";
+import type { DeliveryFigures } from "./figures.ts";
+import type { Framing } from "./framing.ts";
 import type { LiveReader } from "./live-readers.ts";
 import { locate, type Start, type StartRequest } from "./locate.ts";
 import { whileAway } from "./pause.ts";
 import { ORIGIN, type Position, positionId } from "./position.ts";
+import { INITIAL, type Input, next, type Phase, placeNow, type SubscriptionState } from "./subscription-state.ts";
 
 /** What a subscription sees of a socket. */
 export interface Reader {
@@ -20,39 +24,35 @@ export interface Reader {
 export interface SubscriptionOptions {
   readonly channel: Channel;
   readonly log: EventLog;
+  readonly clock: Clock;
+  readonly figures: DeliveryFigures;
   readonly reader: Reader;
-  /** Whether several envelopes may share a frame [CONNECT-3]. */
-  readonly ndjson: boolean;
+  readonly framing: Framing;
   /** Replay rests while the socket holds more than this many unsent bytes. */
   readonly highWaterBytes: number;
   /** Told of an error that is no outage: a defect. The subscription cannot go on. */
   readonly onDefect: (error: unknown) => void;
 }
 
-type Phase = "locating" | "catching up" | "live" | "closed";
-
-/** One socket's way through one channel: it finds its start, catches up, joins the live feed, and falls behind again. */
+/**
+ * One socket's way through one channel: it finds its start, catches up, joins the live feed, and falls behind again. What
+ * follows what is decided in subscription-state.ts; here is what is done about it. Nothing is kept for a socket that
+ * is full: what it has not been given is asked for again when it has taken some.
+ */
 export class Subscription implements LiveReader {
-  readonly ndjson: boolean;
+  readonly framing: Framing;
   readonly #options: SubscriptionOptions;
   readonly #channel: Channel;
   readonly #reader: Reader;
-  #phase: Phase = "locating";
-  #position: Position | undefined;
-  #startId: string | undefined;
-  /** The log's epoch that the position belongs to; the channel's own may be ahead. */
-  #epoch = "";
+  #state: SubscriptionState = INITIAL;
   /** Which run is the one in force; every other one ends at its next step. */
   #run = 0;
-  #caughtUpDue = true;
-  #everCaughtUp = false;
-  #wake: (() => void) | undefined;
 
   constructor(options: SubscriptionOptions) {
     this.#options = options;
     this.#channel = options.channel;
     this.#reader = options.reader;
-    this.ndjson = options.ndjson;
+    this.framing = options.framing;
   }
 
   /**
@@ -60,32 +60,35 @@ export class Subscription implements LiveReader {
    * before the first `caught_up`, when no pong is about it; `ORIGIN` while the place is being looked for anew.
    */
   get sentUpTo(): { readonly epoch: string; readonly position: Position } | undefined {
-    if (!this.#everCaughtUp) return undefined;
-    if (this.#phase === "live") return { epoch: this.#epoch, position: this.#channel.mark };
-    const position = this.#phase === "catching up" ? this.#position : undefined;
-    return { epoch: this.#epoch, position: position ?? ORIGIN };
+    const { phase, place, everCaughtUp } = this.#state;
+    if (!everCaughtUp || place === undefined) return undefined;
+    if (phase === "live") return { epoch: place.epoch, position: this.#channel.mark };
+    return { epoch: place.epoch, position: phase === "locating" ? ORIGIN : place.position };
   }
 
   get channel(): Channel {
     return this.#channel;
   }
 
+  get phase(): Phase {
+    return this.#state.phase;
+  }
+
   start(request: StartRequest, commandId: CommandId | undefined): void {
     this.#channel.enter(this);
-    this.#begin(request, commandId);
+    this.#locate(request, commandId);
   }
 
   /** The socket took bytes. */
   drained(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
+    if (this.#state.phase !== "paused" || this.#full()) return;
+    this.#input({ type: "drained" });
+    this.#goOn();
   }
 
   /** Ends it and returns the last position that was sent; no event follows [UNSUBSCRIBE-1]. */
   close(): string | undefined {
-    this.#stop();
-    this.#phase = "closed";
+    this.#input({ type: "closed", end: this.#channel.end });
     this.#channel.leave(this);
     return this.#lastId();
   }
@@ -95,87 +98,81 @@ export class Subscription implements LiveReader {
   }
 
   fallBehind(): void {
-    this.#stop();
-    this.#phase = "catching up";
-    this.#go(this.#run, () => this.#catchUp(this.#run));
+    this.#options.figures.fellBehind++;
+    this.#input({ type: "fell behind", end: this.#channel.end });
   }
 
   relocate(): void {
     // Before `subscribed` was sent there is no place to lose; the run under way looks at the new log by itself.
-    if (this.#phase === "closed" || this.#phase === "locating") return;
+    if (this.#state.phase === "closed" || this.#state.phase === "locating") return;
+    this.#input({ type: "lost", end: this.#channel.end });
     const eventId = this.#lastId();
-    this.#stop();
-    this.#begin(eventId === undefined ? { kind: "now" } : { kind: "after", eventId }, undefined);
+    this.#locate(eventId === undefined ? { kind: "now" } : { kind: "after", eventId }, undefined);
+  }
+
+  #input(input: Input): void {
+    const before = this.#state.phase;
+    this.#state = next(this.#state, input);
+    const after = this.#state.phase;
+    if (after === before) return;
+    // Whatever ran for the phase before must not go on.
+    this.#run++;
+    const topic = this.#channel.topic(this.framing);
+    if (before === "live") {
+      this.#reader.leave(topic);
+      this.#channel.leaveLive(this);
+    } else if (after === "live") {
+      this.#reader.join(topic);
+      this.#channel.goLive(this);
+    }
   }
 
   #lastId(): string | undefined {
-    this.#keepUp();
-    if (this.#position === undefined || this.#position.seq === 0) return this.#startId;
-    return positionId(this.#epoch, this.#position);
+    const place = placeNow(this.#state, this.#channel.end);
+    if (place === undefined) return undefined;
+    return place.moved ? positionId(place.epoch, place.position) : place.startId;
   }
 
-  /** A live reader stands where the channel's head is, unless it started beyond it, at a place of another channel. */
-  #keepUp(): void {
-    const { head } = this.#channel;
-    if (this.#phase === "live" && head.seq > (this.#position?.seq ?? 0)) this.#position = head;
-  }
-
-  #stop(): void {
-    this.#keepUp();
-    if (this.#phase === "live") {
-      this.#reader.leave(this.#channel.topic(this.ndjson));
-      this.#channel.leaveLive(this);
-    }
-    this.#run++;
-    this.drained();
-  }
-
-  #begin(request: StartRequest, commandId: CommandId | undefined): void {
+  #locate(request: StartRequest, commandId: CommandId | undefined): void {
     const run = ++this.#run;
-    this.#phase = "locating";
-    this.#go(run, async () => {
-      const stopped = () => this.#run !== run;
-      const found = await whileAway(stopped, async () => {
+    const stopped = () => this.#run !== run;
+    this.#do(run, async () => {
+      const found = await whileAway(this.#options.clock, stopped, async () => {
         await this.#channel.settled();
         const { life } = this.#channel;
         return { life, start: await locate(this.#options.log, this.#channel, request, stopped) };
       });
       if (found === undefined || stopped()) return;
       // The log changed while it was asked. Looked at here, in the tick of `subscribed`: from then on relocate() tells.
-      if (this.#channel.life !== found.life) return this.#begin(request, commandId);
+      if (this.#channel.life !== found.life) return this.#locate(request, commandId);
       this.#announce(found.start, commandId);
-      await this.#catchUp(run);
-    });
-  }
-
-  #go(run: number, work: () => Promise<void>): void {
-    work().catch((error: unknown) => {
-      if (this.#run === run) this.#options.onDefect(error);
+      this.#goOn();
     });
   }
 
   #announce(start: Start, commandId: CommandId | undefined): void {
-    const payload = {
-      recovery: start.recovery,
-      ...(start.reason === undefined ? {} : { reason: start.reason }),
+    const { recovery, reason, eventId, position, rest } = start;
+    if (reason !== undefined) this.#options.figures.gaps[reason]++;
+    this.#control("subscribed", eventId, {
+      recovery,
+      ...(reason === undefined ? {} : { reason }),
       ...(commandId === undefined ? {} : { id: commandId }),
-    };
-    this.#reader.send(encodeControl("subscribed", payload, { channel: this.#channel.name, eventId: start.eventId }));
-    this.#startId = start.eventId;
-    this.#epoch = this.#channel.epoch;
-    this.#position = start.position;
-    this.#caughtUpDue = true;
-    this.#phase = "catching up";
-    if (start.rest !== undefined) this.#sendRecord(start.rest.record, start.rest.afterLine);
+    });
+    this.#input({ type: "located", place: { epoch: this.#channel.epoch, position, startId: eventId, moved: false } });
+    if (rest === undefined) return;
+    this.framing.record(rest.record, rest.afterLine, this.#send);
+    this.#input({ type: "sent", position });
+  }
+
+  #goOn(): void {
+    const run = this.#run;
+    this.#do(run, () => this.#catchUp(run));
   }
 
   async #catchUp(run: number): Promise<void> {
     while (this.#run === run) {
-      if (this.#reader.buffered() > this.#options.highWaterBytes) {
-        await this.#drain();
-        continue;
-      }
-      const position = this.#position as Position;
+      if (this.#full()) return this.#input({ type: "full" });
+      const { position } = this.#state.place as { position: Position };
       const recent = this.#channel.after(position);
       if (recent === undefined) {
         await this.#fromLog(run, position);
@@ -183,76 +180,60 @@ export class Subscription implements LiveReader {
         this.#sendSome(recent);
       } else {
         // The position is the head, and this tick ends after the join: no event can fall between [ORDER-1].
-        this.#join();
-        return;
+        return this.#join();
       }
     }
   }
 
   async #fromLog(run: number, position: Position): Promise<void> {
     const channel = this.#channel;
-    const page = await whileAway(
-      () => this.#run !== run,
-      async () => {
-        await channel.settled();
-        return this.#run === run ? channel.pages.read(channel.epoch, position) : undefined;
-      },
-    );
-    if (page === undefined || this.#run !== run) return;
-    if (typeof page !== "string") return this.#sendAll(run, page);
+    const stopped = () => this.#run !== run;
+    const page = await whileAway(this.#options.clock, stopped, async () => {
+      await channel.settled();
+      return stopped() ? undefined : channel.pages.read(channel.epoch, position);
+    });
+    if (page === undefined || stopped()) return;
+    if (typeof page !== "string") return this.#sendSome(page);
     // [RESUME-6] Trimmed, rewritten or recreated while this reader was on its way.
-    this.#stop();
-    this.#begin({ kind: "gap", reason: page }, undefined);
+    this.#input({ type: "lost", end: channel.end });
+    this.#locate({ kind: "gap", reason: page }, undefined);
   }
 
-  /** Sends until the socket holds enough; what is left is asked of memory again, so that nothing is held for it. */
+  /** Sends until the socket holds enough. */
   #sendSome(records: readonly ChannelRecord[]): void {
     for (const record of records) {
-      this.#sendRecord(record, -1);
-      this.#position = { seq: record.seq, check: record.check, line: record.lastLine };
-      if (this.#reader.buffered() > this.#options.highWaterBytes) return;
-    }
-  }
-
-  /** Sends a page to its end, resting whenever the socket holds enough. */
-  async #sendAll(run: number, records: readonly ChannelRecord[]): Promise<void> {
-    for (const record of records) {
-      while (this.#reader.buffered() > this.#options.highWaterBytes) {
-        await this.#drain();
-        if (this.#run !== run) return;
-      }
-      this.#sendRecord(record, -1);
-      this.#position = { seq: record.seq, check: record.check, line: record.lastLine };
-    }
-  }
-
-  #sendRecord(record: ChannelRecord, afterLine: number): void {
-    if (this.ndjson) {
-      const frame = sliceAfter(record, afterLine);
-      if (frame !== undefined) this.#reader.send(frame);
-    } else {
-      forEachEvent(record, afterLine, (envelope) => this.#reader.send(envelope));
+      this.framing.record(record, -1, this.#send);
+      this.#input({ type: "sent", position: endOf(record) });
+      if (this.#full()) return;
     }
   }
 
   #join(): void {
-    const channel = this.#channel;
+    const due = this.#state.caughtUpDue;
     const eventId = this.#lastId();
-    this.#reader.join(channel.topic(this.ndjson));
-    this.#phase = "live";
-    channel.goLive(this);
-    if (this.#caughtUpDue) {
-      this.#caughtUpDue = false;
-      this.#everCaughtUp = true;
-      this.#reader.send(
-        encodeControl("caught_up", {}, { channel: channel.name, ...(eventId === undefined ? {} : { eventId }) }),
-      );
-    }
+    this.#input({ type: "joined" });
+    if (due) this.#control("caught_up", eventId, {});
   }
 
-  #drain(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
+  #full(): boolean {
+    return this.#reader.buffered() > this.#options.highWaterBytes;
+  }
+
+  readonly #send = (frame: Buffer): void => this.#reader.send(frame);
+
+  #control<T extends "subscribed" | "caught_up">(
+    type: T,
+    eventId: string | undefined,
+    payload: Parameters<typeof encodeControl<T>>[1],
+  ): void {
+    const { name: channel } = this.#channel;
+    const envelope = encodeControl(type, payload, eventId === undefined ? { channel } : { channel, eventId });
+    this.#reader.send(this.framing.control(envelope, type, eventId));
+  }
+
+  #do(run: number, work: () => Promise<void>): void {
+    work().catch((error: unknown) => {
+      if (this.#run === run) this.#options.onDefect(error);
     });
   }
 }

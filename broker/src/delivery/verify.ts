@@ -12,11 +12,10 @@ import type { Position } from "./position.ts";
  */
 export async function whyBroken(log: EventLog, epoch: string, position: Position): Promise<GapReason | undefined> {
   const record = position.seq === 0 ? undefined : await log.at(position.seq);
-  if (record !== undefined && (position.check === undefined || record.check === position.check)) {
-    return log.epoch === epoch ? undefined : "reset";
-  }
+  if (record !== undefined && record.check === position.check) return log.epoch === epoch ? undefined : "reset";
   const state = await log.state();
   if (state.epoch !== epoch) return "reset";
+  // Also where nothing stood before: a sequence is handed out once, unless the log has lost its end.
   if (record !== undefined || state.lastSeq < position.seq) return "rewritten";
   // Taken out of the middle, by a purge: others after it may be, too.
   if (position.check !== undefined && state.firstSeq <= position.seq) return "expired";

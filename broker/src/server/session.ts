@@ -12,11 +12,12 @@ import { authorizeChannel } from "../auth/authorize-channel.ts";
 import { mayDo, type Principal, samePrincipal } from "../auth/principal.ts";
 import type { Credentials, Resolution } from "../auth/resolve-principal.ts";
 import type { BrokerConfig } from "../config.ts";
-import type { Channels } from "../delivery/channels.ts";
 import { encodeControl } from "../delivery/control.ts";
+import type { Delivery } from "../delivery/delivery.ts";
+import type { Framing } from "../delivery/framing.ts";
 import type { StartRequest } from "../delivery/locate.ts";
 import { ORIGIN, positionId } from "../delivery/position.ts";
-import { type Reader, Subscription } from "../delivery/subscription.ts";
+import type { Reader, Subscription } from "../delivery/subscription.ts";
 import type { EventLog } from "../log/event-log.ts";
 import type { Logger } from "../logger.ts";
 import { ErrorsPerMinute } from "./errors-per-minute.ts";
@@ -33,7 +34,7 @@ export interface SessionSocket extends Reader {
 /** What all sessions share. */
 export interface SessionDeps {
   readonly config: BrokerConfig;
-  readonly channels: Channels;
+  readonly delivery: Delivery;
   readonly log: EventLog;
   readonly access: ChannelAccess;
   readonly resolve: (credentials: Credentials) => Promise<Resolution>;
@@ -57,7 +58,7 @@ const MAX_UNREAD_REPLIES = 1024 * 1024;
 export class Session {
   readonly #socket: SessionSocket;
   readonly #deps: SessionDeps;
-  readonly #ndjson: boolean;
+  readonly #framing: Framing;
   readonly #slots = new Map<string, Slot>();
   readonly #errors: ErrorsPerMinute;
   #principal: Principal;
@@ -69,10 +70,10 @@ export class Session {
   /** Bytes of replies that were sent since the socket last held little. */
   #unreadReplies = 0;
 
-  constructor(socket: SessionSocket, principal: Principal, ndjson: boolean, deps: SessionDeps) {
+  constructor(socket: SessionSocket, principal: Principal, framing: Framing, deps: SessionDeps) {
     this.#socket = socket;
     this.#principal = principal;
-    this.#ndjson = ndjson;
+    this.#framing = framing;
     this.#deps = deps;
     this.#errors = new ErrorsPerMinute(deps.config.maxErrorsPerMinute);
   }
@@ -149,7 +150,7 @@ export class Session {
 
   async #subscribe(command: Command<"subscribe">): Promise<void> {
     const { channel, id } = command;
-    const { config, access, channels, log, onAdapterError } = this.#deps;
+    const { config, access, delivery, onAdapterError } = this.#deps;
     if (this.#slots.has(channel)) {
       return this.#refuse(
         "already_subscribed",
@@ -175,12 +176,11 @@ export class Session {
       this.#slots.delete(channel);
       return this.#refuse(errorCode, EXPLAINED[errorCode], command);
     }
-    const subscription = new Subscription({
-      channel: channels.open(channel, subject),
-      log,
+    const subscription = delivery.subscribe({
+      channel,
+      subject,
       reader: this.#socket,
-      ndjson: this.#ndjson,
-      highWaterBytes: config.highWaterBytes,
+      framing: this.#framing,
       onDefect: (error) => {
         this.#deps.logger.error({ err: error, channel }, "a subscription failed");
         if (this.#slots.get(channel) === slot) this.#slots.delete(channel);
@@ -245,10 +245,7 @@ export class Session {
 
   #release(slot: Slot): string | undefined {
     const { subscription } = slot;
-    if (subscription === undefined) return undefined;
-    const eventId = subscription.close();
-    this.#deps.channels.release(subscription.channel);
-    return eventId;
+    return subscription && this.#deps.delivery.end(subscription);
   }
 
   /** [COMMAND-3] Answers a command that failed; too many of them cost the connection [COMMAND-5]. */

@@ -2,6 +2,7 @@ import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebS
 import { type CloseCode, ERRORS, SUBPROTOCOL_NDJSON } from "@kata/protocol/wire";
 import type { Principal } from "../auth/principal.ts";
 import { encodeControl } from "../delivery/control.ts";
+import { type Framing, LINES, SINGLE } from "../delivery/framing.ts";
 import { parseCredentials, parseSubprotocols } from "./credentials.ts";
 import { answerError } from "./respond.ts";
 import { Session, type SessionDeps, type SessionSocket } from "./session.ts";
@@ -9,7 +10,7 @@ import { EXPLAINED, errorPayload } from "./wire-error.ts";
 
 /** What a socket carries from its upgrade to its end. */
 interface Attached {
-  readonly admission: { readonly principal: Principal; readonly ndjson: boolean } | { readonly refused: Refusal };
+  readonly admission: { readonly principal: Principal; readonly framing: Framing } | { readonly refused: Refusal };
   /** Whether the socket may still be called. */
   open: boolean;
   session?: Session;
@@ -43,8 +44,8 @@ export function serveWebSocket(app: TemplatedApp, deps: SessionDeps): ReadonlySe
     open: (ws) => {
       const attached = ws.getUserData();
       if ("refused" in attached.admission) return refuse(ws, attached.admission.refused);
-      const { principal, ndjson } = attached.admission;
-      attached.session = new Session(createSocket(ws, attached), principal, ndjson, deps);
+      const { principal, framing } = attached.admission;
+      attached.session = new Session(createSocket(ws, attached), principal, framing, deps);
       sessions.add(attached.session);
     },
     message: (ws, data, isBinary) => ws.getUserData().session?.receive(data, isBinary),
@@ -85,7 +86,9 @@ async function upgrade(
   if (aborted) return;
   if (principal === undefined && chosen === undefined) return answerError(res, errorCode, EXPLAINED[errorCode]);
   const admission: Attached["admission"] =
-    principal === undefined ? { refused: errorCode } : { principal, ndjson: chosen === SUBPROTOCOL_NDJSON };
+    principal === undefined
+      ? { refused: errorCode }
+      : { principal, framing: chosen === SUBPROTOCOL_NDJSON ? LINES : SINGLE };
   res.cork(() => res.upgrade<Attached>({ admission, open: true }, key, chosen ?? "", extensions, context));
 }
 

@@ -1,6 +1,9 @@
-import { Channels } from "../delivery/channels.ts";
+import type { Channels } from "../delivery/channels.ts";
+import type { Clock } from "../delivery/clock.ts";
+import { Delivery, type DeliveryLimits } from "../delivery/delivery.ts";
+import { SINGLE } from "../delivery/framing.ts";
 import type { StartRequest } from "../delivery/locate.ts";
-import { type Reader, Subscription } from "../delivery/subscription.ts";
+import type { Reader, Subscription } from "../delivery/subscription.ts";
 import { MemoryLog } from "./memory-log.ts";
 
 export const NAME = "team:demo";
@@ -60,6 +63,7 @@ export class TestReader implements Reader {
 
 export interface DeliveryRig {
   readonly log: MemoryLog;
+  readonly delivery: Delivery;
   readonly channels: Channels;
   readonly defects: unknown[];
   /** How many readers are in the live feed. */
@@ -67,38 +71,53 @@ export interface DeliveryRig {
   subscribe(request: StartRequest): TestReader & { subscription: Subscription };
 }
 
+export interface DeliveryRigOptions extends Partial<DeliveryLimits> {
+  readonly clock?: Clock;
+}
+
+/** Nothing happens by itself for as long as a test lasts. */
+const NEVER_MS = 1_000_000;
+
 /** The real delivery over a log in memory and sockets that do what the test says. */
-export function createDeliveryRig(options: { ringBytes?: number; pageRecords?: number } = {}): DeliveryRig {
+export function createDeliveryRig({ clock, ...limits }: DeliveryRigOptions = {}): DeliveryRig {
   const log = new MemoryLog();
   const topics = new Map<string, Set<TestReader>>();
   const defects: unknown[] = [];
-  const highWaterBytes = 1_000;
-  const channels = new Channels({
+  const delivery = new Delivery({
     log,
-    ringBytes: options.ringBytes ?? 1_000_000,
-    page: { records: options.pageRecords ?? 2, bytes: 1_000_000 },
-    highWaterBytes,
-    lingerMs: 1_000_000,
-    auditIntervalMs: 1_000_000,
+    limits: {
+      ringBytes: 1_000_000,
+      ringTotalBytes: 10_000_000,
+      heldBytes: 1_000_000,
+      pageRecords: 2,
+      pageBytes: 1_000_000,
+      pageCacheBytes: 1_000_000,
+      readsInFlight: 16,
+      highWaterBytes: 1_000,
+      lingerMs: NEVER_MS,
+      auditIntervalMs: NEVER_MS,
+      ...limits,
+    },
     fanOut: (topic, frame) => {
       for (const reader of topics.get(topic) ?? []) reader.send(frame);
     },
     onInvalid: () => undefined,
     onDefect: (error) => defects.push(error),
+    ...(clock === undefined ? {} : { clock }),
   });
   return {
     log,
-    channels,
+    delivery,
+    channels: delivery.channels,
     defects,
     live: () => [...topics.values()].reduce((sum, readers) => sum + readers.size, 0),
     subscribe(request) {
       const reader = new TestReader(topics);
-      const subscription = new Subscription({
-        channel: channels.open(NAME, SUBJECT),
-        log,
+      const subscription = delivery.subscribe({
+        channel: NAME,
+        subject: SUBJECT,
         reader,
-        ndjson: false,
-        highWaterBytes,
+        framing: SINGLE,
         onDefect: (error) => defects.push(error),
       });
       reader.attach(subscription);

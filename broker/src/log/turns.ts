@@ -8,6 +8,15 @@ export class Turns {
     this.#limit = limit;
   }
 
+  /** How much runs now. */
+  get inFlight(): number {
+    return this.#running;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   async take<T>(work: () => Promise<T>): Promise<T> {
     // One that is woken takes over the place of the one that woke it.
     if (this.#running < this.#limit) this.#running++;

@@ -1,0 +1,109 @@
+import { type EventLog, LogUnavailableError } from "../log/event-log.ts";
+import type { Channel } from "./channel.ts";
+import { type ChannelRecord, endOf, eventIdOf, forEachEvent } from "./channel-record.ts";
+import { locate, type Start, type StartRequest } from "./locate.ts";
+import { type Position, positionId } from "./position.ts";
+
+/** A piece of a channel's history. */
+export interface History {
+  readonly recovery: Start["recovery"];
+  readonly reason?: Start["reason"];
+  /** Envelopes, in order. */
+  readonly events: readonly Buffer[];
+  /** The position behind them: where to go on. */
+  readonly next: string;
+  /** Whether more was there already. */
+  readonly more: boolean;
+}
+
+export interface HistoryRequest {
+  readonly start: StartRequest;
+  /** At most so many events. */
+  readonly limit: number;
+  /** No further record once the envelopes have so many bytes; one record is always given. */
+  readonly maxBytes: number;
+}
+
+/**
+ * Reads what follows a start, from memory or from the log like any reader.
+ *
+ * @throws LogUnavailableError while the log cannot answer, or if it turned out to be another one meanwhile: ask again
+ */
+export async function readHistory(log: EventLog, channel: Channel, request: HistoryRequest): Promise<History> {
+  await channel.settled();
+  const { life } = channel;
+  const start = await locate(log, channel, request.start, () => channel.closed);
+  const reading = new Reading(request, start);
+  if (start.rest !== undefined) reading.add(start.rest.record, start.rest.afterLine);
+  let { position } = start;
+  while (!reading.full) {
+    // In one tick with the look at memory: whether the channel is whole up to there.
+    const recent = channel.life === life ? channel.after(position) : undefined;
+    if (recent?.length === 0) return reading.end(false, later(channel, position));
+    const records = recent ?? (await channel.pages.read(channel.epoch, position));
+    if (channel.life !== life) throw new LogUnavailableError("the log is not the one it was");
+    if (typeof records === "string") {
+      // What was read is whole; whoever goes on behind it is told.
+      if (!reading.empty) return reading.end(true);
+      return readHistory(log, channel, { ...request, start: { kind: "gap", reason: records } });
+    }
+    for (const record of records) {
+      if (reading.full) break;
+      reading.add(record, -1);
+      position = endOf(record);
+    }
+  }
+  return reading.end(reading.cut || channel.after(position)?.length !== 0);
+}
+
+/** The end of a channel that is quiet does not grow old: the place up to which it is known to be complete. */
+function later({ epoch, mark }: Channel, position: Position): string {
+  return positionId(epoch, mark.seq > position.seq ? mark : position);
+}
+
+class Reading {
+  readonly #request: HistoryRequest;
+  readonly #start: Start;
+  readonly #events: Buffer[] = [];
+  #bytes = 0;
+  #next: string;
+  #cut = false;
+
+  constructor(request: HistoryRequest, start: Start) {
+    this.#request = request;
+    this.#start = start;
+    this.#next = start.eventId;
+  }
+
+  get empty(): boolean {
+    return this.#events.length === 0;
+  }
+
+  get full(): boolean {
+    return this.#events.length >= this.#request.limit || this.#bytes >= this.#request.maxBytes;
+  }
+
+  /** Whether the last record did not fit in whole. */
+  get cut(): boolean {
+    return this.#cut;
+  }
+
+  add(record: ChannelRecord, afterLine: number): void {
+    this.#next = eventIdOf(record, record.lastLine);
+    forEachEvent(record, afterLine, (envelope, line) => {
+      if (this.#events.length < this.#request.limit) {
+        this.#events.push(envelope);
+        this.#bytes += envelope.length;
+        if (this.#events.length === this.#request.limit) this.#next = eventIdOf(record, line);
+      } else {
+        this.#cut = true;
+      }
+    });
+    if (!this.#cut) this.#next = eventIdOf(record, record.lastLine);
+  }
+
+  end(more: boolean, next = this.#next): History {
+    const { recovery, reason } = this.#start;
+    return { recovery, ...(reason === undefined ? {} : { reason }), events: this.#events, next, more };
+  }
+}

@@ -1,0 +1,89 @@
+import { type EventLog, LogUnavailableError, type RecordMark, type StoredRecord } from "../log/event-log.ts";
+import { positionOf } from "./channel-record.ts";
+import { ORIGIN, type Position } from "./position.ts";
+
+/** Where a subject stands in the log. */
+export interface Finding {
+  readonly epoch: string;
+  /** The end of the log when it was looked at: its newest record, whichever subject's. */
+  readonly last: Position;
+  /** The subject's newest record; `undefined` if the log holds none. */
+  readonly newest: RecordMark | undefined;
+}
+
+interface Asking {
+  readonly settle: (finding: Finding) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+/** How many subjects are asked for at once: the server refuses more than 1,024, and answers with the whole messages. */
+const BATCH = 500;
+
+/**
+ * Finds out where subjects stand, for all who ask at about the same time with one look at the log: channels that open,
+ * that come back after an outage, that are audited. Who asks while a look is under way gets the next one.
+ */
+export class Survey {
+  readonly #log: EventLog;
+  #asking = new Map<string, Asking[]>();
+  #looking = false;
+
+  constructor(log: EventLog) {
+    this.#log = log;
+  }
+
+  /** @throws LogUnavailableError while the log cannot say */
+  ask(subject: string): Promise<Finding> {
+    return new Promise((settle, fail) => {
+      this.#asking.set(subject, [...(this.#asking.get(subject) ?? []), { settle, fail }]);
+      if (!this.#looking) void this.#look();
+    });
+  }
+
+  async #look(): Promise<void> {
+    this.#looking = true;
+    // Those who ask in the same tick are counted in.
+    await Promise.resolve();
+    while (this.#asking.size > 0) {
+      const asking = this.#asking;
+      this.#asking = new Map();
+      try {
+        const { epoch, last, newest } = await this.#find([...asking.keys()]);
+        for (const [subject, all] of asking) {
+          for (const { settle } of all) settle({ epoch, last, newest: newest.get(subject) });
+        }
+      } catch (error) {
+        for (const { fail } of [...asking.values()].flat()) fail(error);
+      }
+    }
+    this.#looking = false;
+  }
+
+  async #find(
+    subjects: readonly string[],
+  ): Promise<{ epoch: string; last: Position; newest: Map<string, RecordMark> }> {
+    const { epoch, lastSeq } = await this.#log.state();
+    const record = lastSeq === 0 ? undefined : await this.#log.at(lastSeq);
+    const newest = new Map<string, RecordMark>();
+    if (record !== undefined) {
+      for (let i = 0; i < subjects.length; i += BATCH) {
+        for (const [subject, mark] of await this.#headsUpTo(record, subjects.slice(i, i + BATCH)))
+          newest.set(subject, mark);
+      }
+    } else if (lastSeq > 0) {
+      // The newest record of all is gone. Without it no replica can prove how far it is: the leader is asked.
+      const heads = await Promise.all(subjects.map((subject) => this.#log.head(subject)));
+      for (const head of heads) if (head !== undefined) newest.set(head.subject, { seq: head.seq, check: head.check });
+    }
+    if (this.#log.epoch !== epoch) throw new LogUnavailableError("the stream was made anew");
+    const gone = lastSeq === 0 ? ORIGIN : { seq: lastSeq, check: undefined, line: 0 };
+    return { epoch, last: record === undefined ? gone : positionOf(record), newest };
+  }
+
+  async #headsUpTo(last: StoredRecord, subjects: readonly string[]): Promise<ReadonlyMap<string, RecordMark>> {
+    const heads = await this.#log.heads([...new Set([last.subject, ...subjects])], last.seq);
+    // A replica that lags reports heads that are too old; it cannot know the last record.
+    if (heads.get(last.subject)?.seq !== last.seq) throw new LogUnavailableError("a replica of the log lags behind");
+    return heads;
+  }
+}
