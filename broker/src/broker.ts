@@ -5,8 +5,11 @@ import type { ChannelRecord } from "./delivery/channel-record.ts";
 import { Delivery } from "./delivery/delivery.ts";
 import { connectLog } from "./log/connect.ts";
 import type { Logger } from "./logger.ts";
+import { createMetrics } from "./metrics.ts";
 import { Publishers, publishErrorOf } from "./publishers.ts";
-import { createFanOut, serve } from "./server/serve.ts";
+import { FanOut } from "./server/fan-out.ts";
+import { serveMetrics } from "./server/metrics.ts";
+import { serve } from "./server/serve.ts";
 
 export interface BrokerOptions {
   /** See {@link loadBrokerConfig}. */
@@ -25,6 +28,10 @@ export interface Broker {
   readonly wsUrl: string;
   /** The port it listens on, also where 0 was asked for. */
   readonly port: number;
+  /** The port of the metrics, where `KATA_METRICS_PORT` asks for one. */
+  readonly metricsPort?: number;
+  /** What is measured, in the text format of Prometheus. */
+  metrics(): Promise<string>;
   /** Sends its clients away, each with a slot to come back in, lets publishes finish, and frees everything. */
   close(): Promise<void>;
 }
@@ -62,7 +69,7 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
       logger.error({ err: lost }, lost.message);
       options.onFatal?.(lost);
     });
-    const fanOut = createFanOut();
+    const fanOut = new FanOut();
     const delivery = new Delivery({
       log,
       limits: config,
@@ -75,7 +82,8 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
     undo.unshift(() => publishers.close());
     const onAdapterError = (adapter: string, error: unknown) =>
       logger.error({ err: error, adapter }, "an adapter failed: refusing");
-    const server = await serve(fanOut, {
+    const server = await serve({
+      fanOut,
       host: config.host,
       port: config.port,
       config,
@@ -89,12 +97,21 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
       publish: (teamId, channel, events) => publishers.publish(teamId, channel, events),
       publishErrorOf,
     });
+    const metrics = createMetrics({ limits: config, delivery, log, connections: server.connections });
+    let metricsPort: number | undefined;
+    if (config.metricsPort !== undefined) {
+      const listening = await serveMetrics(config.metricsHost, config.metricsPort, metrics);
+      undo.unshift(() => listening.close());
+      metricsPort = listening.port;
+    }
     const where = `${config.host.includes(":") ? `[${config.host}]` : config.host}:${server.port}`;
     logger.info({ port: server.port }, `listening on http://${where}`);
     return {
       httpUrl: `http://${where}`,
       wsUrl: `ws://${where}/ws`,
       port: server.port,
+      ...(metricsPort === undefined ? {} : { metricsPort }),
+      metrics,
       close: () => {
         closing ??= (async () => {
           server.dismiss();

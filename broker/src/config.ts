@@ -32,6 +32,8 @@ const week = 7 * 86_400_000;
 const VARIABLES = {
   host: { env: "KATA_HOST", schema: text.default("127.0.0.1") },
   port: { env: "KATA_PORT", schema: whole(0, 65_535).default(8080) },
+  metricsHost: { env: "KATA_METRICS_HOST", schema: text.default("127.0.0.1") },
+  metricsPort: { env: "KATA_METRICS_PORT", schema: whole(0, 65_535).optional() },
   natsUrl: { env: "NATS_URL", schema: natsUrl.default("nats://127.0.0.1:4222") },
   natsTimeoutMs: { env: "KATA_NATS_TIMEOUT_MS", schema: whole(100, 120_000).default(5_000) },
   devApiKey: { env: "KATA_DEV_API_KEY", schema: text.min(16, "needs at least 16 characters").optional() },

@@ -149,10 +149,10 @@ describe("[HTTP-2] other answers", () => {
   it("a path that is none, and a method that is not served", async () => {
     const unknown = await fetch(`${broker.httpUrl}/nope`);
     expect([unknown.status, await unknown.json()]).toMatchObject([404, { error: { code: "not_found" } }]);
-    const method = await fetch(`${broker.httpUrl}/v1/channels/team:demo/events`);
+    const method = await fetch(`${broker.httpUrl}/v1/channels/team:demo/events`, { method: "DELETE" });
     expect([method.status, method.headers.get("allow"), await method.json()]).toMatchObject([
       405,
-      "POST",
+      "GET, POST",
       { error: { code: "method_not_allowed" } },
     ]);
   });

@@ -42,7 +42,11 @@ const RULES: readonly Rule[] = [
     folders: ["broker/src/event-input.ts"],
     packages: [PROTOCOL, NODE, /^@kata\/(publisher|realtime-client)$/, /^(commander|ws|zod)$/],
   },
-  { place: "broker/src", folders: ["broker/src"], packages: [PROTOCOL, NODE, /^@kata\/publisher$/, /^(zod|pino)$/] },
+  {
+    place: "broker/src",
+    folders: ["broker/src"],
+    packages: [PROTOCOL, NODE, /^@kata\/publisher$/, /^(zod|pino|prom-client)$/],
+  },
 ];
 
 function sourcesOf(folder: string): string[] {

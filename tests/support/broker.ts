@@ -25,6 +25,12 @@ export interface TestBroker extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** A broker in this process. */
+export interface InProcessBroker extends TestBroker {
+  readonly metricsPort: number | undefined;
+  metrics(): Promise<string>;
+}
+
 export interface TestBrokerOptions {
   readonly nats: { readonly url: string };
   /** 0, the default, takes a free port. */
@@ -37,8 +43,7 @@ export interface TestBrokerOptions {
   readonly logger?: Logger;
 }
 
-/** A broker in this process. */
-export async function startBroker(options: TestBrokerOptions): Promise<TestBroker> {
+export async function startBroker(options: TestBrokerOptions): Promise<InProcessBroker> {
   const auth = createDevelopmentAuth({ apiKey: TEST_KEY, teamId: TEST_TEAM });
   const broker = await createBroker({
     config: { ...loadBrokerConfig({}), natsUrl: options.nats.url, port: options.port ?? 0, ...options.config },
@@ -53,6 +58,8 @@ export async function startBroker(options: TestBrokerOptions): Promise<TestBroke
     port: broker.port,
     apiKey: TEST_KEY,
     teamId: TEST_TEAM,
+    metricsPort: broker.metricsPort,
+    metrics: () => broker.metrics(),
     close: () => broker.close(),
     [Symbol.asyncDispose]: () => broker.close(),
   };

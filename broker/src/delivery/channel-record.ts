@@ -41,7 +41,8 @@ export function decodeRecord(stored: StoredRecord, channel: string, epoch: strin
     joined += `${line.slice(0, -1)}${close}${formatEventId(epoch, stored.seq, stored.check, n)}"}`;
     lines.push(n);
   }
-  const bytes = Buffer.from(joined, "utf8");
+  // Between tokens a stranger may have one; to a reader of an event stream it would end the line.
+  const bytes = Buffer.from(joined.includes("\r") ? joined.replaceAll("\r", " ") : joined, "utf8");
   return {
     epoch,
     seq: stored.seq,

@@ -380,7 +380,8 @@ export class Channel {
   }
 
   #untilDone<T>(action: () => Promise<T>): Promise<T | undefined> {
-    return whileAway(this.#options.clock, () => this.closed, action, this.#options.onDefect);
+    const { clock, onDefect } = this.#options;
+    return whileAway({ log: this.#log, clock, stopped: () => this.closed, onDefect }, action);
   }
 }
 

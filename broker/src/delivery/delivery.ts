@@ -10,6 +10,7 @@ import { type History, type HistoryRequest, readHistory } from "./history.ts";
 import { PageCache } from "./page-cache.ts";
 import { RingMemory } from "./ring-memory.ts";
 import { Subscription, type SubscriptionOptions } from "./subscription.ts";
+import type { Phase } from "./subscription-state.ts";
 import { Sweep } from "./sweep.ts";
 
 /** What delivery may take, and how often it looks. All of it holds whatever readers and publishers do. */
@@ -49,6 +50,9 @@ export interface DeliveryOptions {
 /** What is in use of the limits. */
 export interface DeliveryUsage {
   readonly channels: number;
+  readonly subscriptions: Readonly<Record<Phase, number>>;
+  /** Of the ring that holds the most, and of all. */
+  readonly largestRingBytes: number;
   readonly ringBytes: number;
   readonly heldBytes: number;
   readonly pageCacheBytes: number;
@@ -72,6 +76,7 @@ export class Delivery {
   readonly #rings: RingMemory;
   readonly #pages: PageCache;
   readonly #holding: HoldingBudget;
+  readonly #subscriptions = new Set<Subscription>();
 
   constructor({ limits, clock = SYSTEM_CLOCK, ...options }: DeliveryOptions) {
     this.#limits = limits;
@@ -100,6 +105,8 @@ export class Delivery {
   get usage(): DeliveryUsage {
     return {
       channels: this.channels.size,
+      subscriptions: this.#phases(),
+      largestRingBytes: this.#rings.largestBytes,
       ringBytes: this.#rings.bytes,
       heldBytes: this.#holding.bytes,
       pageCacheBytes: this.#pages.bytes,
@@ -110,7 +117,7 @@ export class Delivery {
 
   /** A subscription that has to be started, and to be ended with {@link end}. */
   subscribe({ channel, subject, ...request }: SubscribeRequest): Subscription {
-    return new Subscription({
+    const subscription = new Subscription({
       ...request,
       channel: this.channels.open(channel, subject),
       log: this.#log,
@@ -118,10 +125,13 @@ export class Delivery {
       figures: this.figures,
       highWaterBytes: this.#limits.highWaterBytes,
     });
+    this.#subscriptions.add(subscription);
+    return subscription;
   }
 
   /** Ends a subscription; returns the last position that was sent. */
   end(subscription: Subscription): string | undefined {
+    this.#subscriptions.delete(subscription);
     const eventId = subscription.close();
     this.channels.release(subscription.channel);
     return eventId;
@@ -143,5 +153,11 @@ export class Delivery {
 
   close(): void {
     this.channels.close();
+  }
+
+  #phases(): Record<Phase, number> {
+    const count = { locating: 0, "catching up": 0, paused: 0, live: 0, closed: 0 };
+    for (const { phase } of this.#subscriptions) count[phase]++;
+    return count;
   }
 }

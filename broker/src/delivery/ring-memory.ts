@@ -19,6 +19,12 @@ export class RingMemory {
     return this.#bytes;
   }
 
+  get largestBytes(): number {
+    let largest = 0;
+    for (const bytes of this.#held.values()) largest = Math.max(largest, bytes);
+    return largest;
+  }
+
   /** `ring` was written to and now holds so many bytes. */
   grew(ring: Ring, bytes: number): void {
     this.#bytes += bytes - (this.#held.get(ring) ?? 0);

@@ -134,13 +134,14 @@ export class Subscription implements LiveReader {
   }
 
   #locate(request: StartRequest, commandId: CommandId | undefined): void {
+    const { log, clock } = this.#options;
     const run = ++this.#run;
     const stopped = () => this.#run !== run;
     this.#do(run, async () => {
-      const found = await whileAway(this.#options.clock, stopped, async () => {
+      const found = await whileAway({ log, clock, stopped }, async () => {
         await this.#channel.settled();
         const { life } = this.#channel;
-        return { life, start: await locate(this.#options.log, this.#channel, request, stopped) };
+        return { life, start: await locate(log, this.#channel, request, stopped) };
       });
       if (found === undefined || stopped()) return;
       // The log changed while it was asked. Looked at here, in the tick of `subscribed`: from then on relocate() tells.
@@ -186,9 +187,10 @@ export class Subscription implements LiveReader {
   }
 
   async #fromLog(run: number, position: Position): Promise<void> {
+    const { log, clock } = this.#options;
     const channel = this.#channel;
     const stopped = () => this.#run !== run;
-    const page = await whileAway(this.#options.clock, stopped, async () => {
+    const page = await whileAway({ log, clock, stopped }, async () => {
       await channel.settled();
       return stopped() ? undefined : channel.pages.read(channel.epoch, position);
     });

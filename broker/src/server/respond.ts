@@ -24,13 +24,23 @@ export function answer(
   body: unknown,
   headers: Readonly<Record<string, string>> = {},
 ): void {
+  answerJson(res, status, `${JSON.stringify(body)}\n`, headers);
+}
+
+/** Answers with what is JSON already. The response must not be aborted. */
+export function answerJson(
+  res: HttpResponse,
+  status: number,
+  json: string | Buffer,
+  headers: Readonly<Record<string, string>> = {},
+): void {
   res.cork(() => {
     res.writeStatus(`${status} ${REASONS[status] ?? "Unknown"}`);
     res.writeHeader("content-type", "application/json; charset=utf-8");
     res.writeHeader("cache-control", "no-store");
     for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
     // The rest of a body that is too large is not read: the connection is of no further use.
-    res.end(`${JSON.stringify(body)}\n`, status === 413);
+    res.end(json, status === 413);
   });
 }
 

@@ -20,6 +20,7 @@ import { ORIGIN, positionId } from "../delivery/position.ts";
 import type { Reader, Subscription } from "../delivery/subscription.ts";
 import type { EventLog } from "../log/event-log.ts";
 import type { Logger } from "../logger.ts";
+import type { Connection } from "./connection.ts";
 import { ErrorsPerMinute } from "./errors-per-minute.ts";
 import { parseCommand } from "./parse-command.ts";
 import { EXPLAINED, errorPayload } from "./wire-error.ts";
@@ -55,7 +56,8 @@ const NOWHERE = { epoch: "", position: ORIGIN };
 const MAX_UNREAD_REPLIES = 1024 * 1024;
 
 /** One authenticated connection: its commands, its subscriptions, its heartbeat. */
-export class Session {
+export class Session implements Connection {
+  readonly transport = "websocket";
   readonly #socket: SessionSocket;
   readonly #deps: SessionDeps;
   readonly #framing: Framing;
@@ -97,6 +99,10 @@ export class Session {
     this.heard();
     this.#movedAt = this.#heardAt;
     for (const slot of this.#slots.values()) slot.subscription?.drained();
+  }
+
+  buffered(): number {
+    return this.#socket.buffered();
   }
 
   /** Called often: pings, and ends a connection that is dead or stuck. */

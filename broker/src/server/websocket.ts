@@ -3,6 +3,7 @@ import { type CloseCode, ERRORS, SUBPROTOCOL_NDJSON } from "@kata/protocol/wire"
 import type { Principal } from "../auth/principal.ts";
 import { encodeControl } from "../delivery/control.ts";
 import { type Framing, LINES, SINGLE } from "../delivery/framing.ts";
+import type { Connection } from "./connection.ts";
 import { parseCredentials, parseSubprotocols } from "./credentials.ts";
 import { answerError } from "./respond.ts";
 import { Session, type SessionDeps, type SessionSocket } from "./session.ts";
@@ -25,9 +26,8 @@ const HARD_LIMIT_FACTOR = 16;
 // a response needs onAborted before any await; a message's buffer dies with its callback (Session parses it at once);
 // after close, nothing may be called on the socket.
 
-/** Serves `/ws`. Returns the sessions that are open, for heartbeats and for closing. */
-export function serveWebSocket(app: TemplatedApp, deps: SessionDeps): ReadonlySet<Session> {
-  const sessions = new Set<Session>();
+/** Serves `/ws`; its sessions join the other connections while they are open. */
+export function serveWebSocket(app: TemplatedApp, deps: SessionDeps, connections: Set<Connection>): void {
   app.ws<Attached>("/ws", {
     maxPayloadLength: deps.config.maxCommandBytes * HARD_LIMIT_FACTOR,
     // Nothing is ever dropped; delivery looks at what is buffered and slows down [ORDER-1].
@@ -46,7 +46,7 @@ export function serveWebSocket(app: TemplatedApp, deps: SessionDeps): ReadonlySe
       if ("refused" in attached.admission) return refuse(ws, attached.admission.refused);
       const { principal, framing } = attached.admission;
       attached.session = new Session(createSocket(ws, attached), principal, framing, deps);
-      sessions.add(attached.session);
+      connections.add(attached.session);
     },
     message: (ws, data, isBinary) => ws.getUserData().session?.receive(data, isBinary),
     ping: (ws) => ws.getUserData().session?.heard(),
@@ -56,11 +56,10 @@ export function serveWebSocket(app: TemplatedApp, deps: SessionDeps): ReadonlySe
       const attached = ws.getUserData();
       attached.open = false;
       if (attached.session === undefined) return;
-      sessions.delete(attached.session);
+      connections.delete(attached.session);
       attached.session.closed();
     },
   });
-  return sessions;
 }
 
 async function upgrade(

@@ -1,0 +1,69 @@
+import type { HttpRequest, HttpResponse } from "uWebSockets.js";
+import type { StartRequest } from "../delivery/locate.ts";
+import { admit } from "./admit.ts";
+import type { Connection } from "./connection.ts";
+import type { FanOut } from "./fan-out.ts";
+import { channelOf, credentialsOf, queryOf } from "./request.ts";
+import { answerError } from "./respond.ts";
+import { parseRewind } from "./rewind-query.ts";
+import type { SessionDeps } from "./session.ts";
+import { Stream } from "./stream.ts";
+
+const MAX_EVENT_ID = 128;
+
+/** `GET /v1/channels/{channel}/stream` [STREAM-1]. */
+export function streamRoute(
+  res: HttpResponse,
+  req: HttpRequest,
+  deps: SessionDeps & { readonly fanOut: FanOut },
+  connections: Set<Connection>,
+): void {
+  const channel = channelOf(req);
+  const credentials = credentialsOf(req);
+  // A client that comes back sends the header with the URL that it came with the first time: the header is later.
+  const lastEventId = req.getHeader("last-event-id") || queryOf(req, "lastEventId");
+  const rewind = queryOf(req, "rewind");
+  let aborted = false;
+  let stream: Stream | undefined;
+  res.onAborted(() => {
+    aborted = true;
+    stream?.closed();
+  });
+  const open = async (): Promise<void> => {
+    const admission = await admit(credentials, "subscribe", channel, deps);
+    if (aborted) return;
+    if (admission.refused !== undefined) return answerError(res, admission.refused.code, admission.refused.message);
+    const start = startOf(lastEventId, rewind);
+    if (typeof start === "string") return answerError(res, "bad_request", start);
+    res.cork(() => {
+      res.writeStatus("200 OK");
+      res.writeHeader("content-type", "text/event-stream");
+      res.writeHeader("cache-control", "no-store");
+      // Proxies that collect an answer before they pass it on (nginx) must not.
+      res.writeHeader("x-accel-buffering", "no");
+    });
+    const { fanOut } = deps;
+    const { subject } = admission;
+    const opened = new Stream(res, { channel, subject, start, fanOut, deps, onEnd: () => connections.delete(opened) });
+    stream = opened;
+    connections.add(opened);
+  };
+  open().catch((error: unknown) => {
+    deps.logger.error({ err: error }, "a stream could not be opened");
+    if (!aborted && stream === undefined) answerError(res, "internal", "the stream could not be opened: try again");
+  });
+}
+
+/** Where to start, or what is wrong with the wish. */
+function startOf(lastEventId: string | undefined, rewind: string | undefined): StartRequest | string {
+  if (lastEventId !== undefined) {
+    return lastEventId.length > MAX_EVENT_ID
+      ? "an eventId has at most 128 characters"
+      : { kind: "after", eventId: lastEventId };
+  }
+  if (rewind === undefined) return { kind: "now" };
+  const parsed = parseRewind(rewind);
+  return parsed === undefined
+    ? "rewind is all, a number of events (20, at most 100000), or of seconds (60s, at most 366 days)"
+    : { kind: "rewind", rewind: parsed };
+}

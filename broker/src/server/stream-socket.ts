@@ -1,0 +1,106 @@
+import type { HttpResponse } from "uWebSockets.js";
+import type { Reader } from "../delivery/subscription.ts";
+import { NOTHING } from "./event-stream.ts";
+import type { FanOut } from "./fan-out.ts";
+
+/**
+ * uWebSockets.js tells of a chunked response only whether it holds anything back, and closes one that holds something and
+ * was not written to for ten seconds, which a slow reader is no reason for.
+ */
+const NUDGE_MS = 4_000;
+
+/** A streamed response as a socket. It keeps what the response does not take at once, so that it knows how much that is. */
+export class StreamSocket implements Reader {
+  readonly #res: HttpResponse;
+  readonly #fanOut: FanOut;
+  readonly #onDrain: () => void;
+  readonly #topics = new Set<string>();
+  #queue: Buffer[] = [];
+  #queued = 0;
+  /** Bytes of the write that the response has not taken whole; 0 if it takes more. */
+  #held = 0;
+  #open = true;
+  #nudgedAt = 0;
+
+  constructor(res: HttpResponse, fanOut: FanOut, onDrain: () => void) {
+    this.#res = res;
+    this.#fanOut = fanOut;
+    this.#onDrain = onDrain;
+    // Only a write makes the response send what it holds back; a comment will do.
+    res.onWritable(() => this.#write(NOTHING) && this.#flush());
+  }
+
+  send(frame: Buffer): void {
+    if (!this.#open) return;
+    if (this.#held === 0) this.#write(frame);
+    else this.#enqueue(frame);
+  }
+
+  buffered(): number {
+    return this.#queued + this.#held;
+  }
+
+  join(topic: string): void {
+    if (!this.#open) return;
+    this.#topics.add(topic);
+    this.#fanOut.join(topic, this);
+  }
+
+  leave(topic: string): void {
+    this.#topics.delete(topic);
+    this.#fanOut.leave(topic, this);
+  }
+
+  /** Keeps a response alive whose reader is slow. */
+  nudge(now: number): void {
+    if (!this.#open || this.#held === 0 || now - this.#nudgedAt < NUDGE_MS) return;
+    this.#nudgedAt = now;
+    if (this.#write(NOTHING)) this.#flush();
+  }
+
+  /** Ends the response; what it still holds is given up, the client resumes. */
+  end(): void {
+    if (!this.#open) return;
+    const taken = this.#held === 0;
+    this.closed();
+    if (taken) this.#res.cork(() => this.#res.end());
+    else this.#res.close();
+  }
+
+  /** The response is gone, and must not be used any more. */
+  closed(): void {
+    this.#open = false;
+    for (const topic of this.#topics) this.#fanOut.leave(topic, this);
+    this.#topics.clear();
+    this.#queue = [];
+    this.#queued = 0;
+    this.#held = 0;
+  }
+
+  #enqueue(frame: Buffer): void {
+    this.#queue.push(frame);
+    this.#queued += frame.length;
+  }
+
+  /** Whether the response took it, and takes more. */
+  #write(frame: Buffer): boolean {
+    let taken = false;
+    this.#res.cork(() => {
+      taken = this.#res.write(frame);
+    });
+    this.#held = taken ? 0 : Math.max(this.#held, frame.length);
+    return taken;
+  }
+
+  /** Gives the response what waits, as far as it takes it. */
+  #flush(): boolean {
+    const queue = this.#queue;
+    this.#queue = [];
+    this.#queued = 0;
+    let next = 0;
+    while (next < queue.length && this.#held === 0) this.#write(queue[next++] as Buffer);
+    for (; next < queue.length; next++) this.#enqueue(queue[next] as Buffer);
+    this.#onDrain();
+    return this.#open && this.#held === 0;
+  }
+}

@@ -1,0 +1,153 @@
+import { createPublisher, type Publisher } from "@kata/publisher";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { startBroker, TEST_KEY, type TestBroker } from "../support/broker.ts";
+import { startNats, type TestNats } from "../support/nats.ts";
+import { connectRaw } from "../support/raw-client.ts";
+
+let nats: TestNats;
+let broker: TestBroker;
+let publisher: Publisher;
+
+const scopes = (key: string) => (key.endsWith("publisher") ? (["publish"] as const) : (["subscribe"] as const));
+
+beforeEach(async () => {
+  nats = await startNats();
+  broker = await startBroker({
+    nats,
+    config: { natsTimeoutMs: 1_000, ringBytes: 2_000, pageRecords: 8 },
+    apiKeys: {
+      verifyKey: async (key) =>
+        key.startsWith("kat_") ? { type: "api_key", teamId: "demo", keyId: "k", scopes: scopes(key) } : undefined,
+    },
+  });
+  publisher = await createPublisher({ servers: nats.url, teamId: "demo" });
+});
+
+afterEach(async () => {
+  await publisher?.close();
+  await broker?.close();
+  await nats?.[Symbol.asyncDispose]();
+});
+
+const CHANNEL = "agent:build";
+const log = (i: number) => ({ type: "log_entry", payload: { message: `${i}` } }) as const;
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+
+interface Answer {
+  readonly status: number;
+  readonly body: {
+    readonly events: { readonly eventId: string; readonly payload: { readonly message: string } }[];
+    readonly next: string;
+    readonly more: boolean;
+    readonly recovery: string;
+    readonly reason?: string;
+    readonly error?: { readonly code: string; readonly retryable: boolean };
+  };
+}
+
+async function get(query: Record<string, string> = {}, channel = CHANNEL, key = TEST_KEY): Promise<Answer> {
+  const url = `${broker.httpUrl}/v1/channels/${channel}/events?${new URLSearchParams(query)}`;
+  const response = await fetch(url, { headers: { "x-api-key": key } });
+  return { status: response.status, body: (await response.json()) as Answer["body"] };
+}
+
+/** Follows `next` until there is no more. */
+async function walk(limit: number, after?: string): Promise<{ messages: number[]; ids: string[]; next: string }> {
+  const messages: number[] = [];
+  const ids: string[] = [];
+  let next = after;
+  for (;;) {
+    const { status, body } = await get({ limit: `${limit}`, ...(next === undefined ? {} : { after: next }) });
+    expect(status).toBe(200);
+    expect(body.recovery).toBe(next === undefined ? "fresh" : "complete");
+    expect(body.events.length).toBeLessThanOrEqual(limit);
+    for (const { eventId, payload } of body.events) {
+      messages.push(Number(payload.message));
+      ids.push(eventId);
+    }
+    next = body.next;
+    if (!body.more) return { messages, ids, next };
+  }
+}
+
+describe("[HTTP-5] history", () => {
+  it("gives every event once, in order, whatever the limit, with the eventIds that readers see", async () => {
+    const acked = [];
+    for (let i = 0; i < 60; i += 6) acked.push(...(await publisher.publishMany(CHANNEL, range(i, i + 6).map(log))));
+    for (const limit of [1, 5, 6, 7, 100]) {
+      const { messages, ids } = await walk(limit);
+      expect(messages).toEqual(range(0, 60));
+      expect(ids).toEqual(acked.map(({ eventId }) => eventId));
+    }
+    const { messages } = await walk(4, acked[20]?.eventId);
+    expect(messages).toEqual(range(21, 60));
+  });
+
+  it("`next` goes on where it ended: with a further request, and with a subscription", async () => {
+    await publisher.publishMany(CHANNEL, range(0, 10).map(log));
+    const { next } = await walk(100);
+    expect((await get({ after: next })).body).toEqual({ events: [], next, more: false, recovery: "complete" });
+    await publisher.publishMany(CHANNEL, range(10, 13).map(log));
+    expect((await get({ after: next })).body.events.map(({ payload }) => Number(payload.message))).toEqual([
+      10, 11, 12,
+    ]);
+    await using socket = await connectRaw({ wsUrl: broker.wsUrl, apiKey: TEST_KEY });
+    socket.send({ type: "subscribe", channel: CHANNEL, lastEventId: next });
+    expect((await socket.nextOf("subscribed")).payload.recovery).toBe("complete");
+    expect(await socket.events(CHANNEL, 3)).toHaveLength(3);
+  });
+
+  it("an empty channel has a place, too, and one that does not grow old", async () => {
+    const { body } = await get();
+    expect(body).toMatchObject({ events: [], more: false, recovery: "fresh" });
+    const busy = await publisher.publish("agent:busy", log(0));
+    await expect.poll(async () => (await get({ after: body.next })).body.next, { timeout: 15_000 }).toBe(busy.eventId);
+  });
+
+  it("says a gap as a subscription does, and gives what is left", async () => {
+    const ids = [];
+    for (let i = 0; i < 20; i++) ids.push((await publisher.publish(CHANNEL, log(i))).eventId);
+    const nc = await connect({ servers: nats.url });
+    await (await jetstreamManager(nc)).streams.purge("KATA", { seq: 11 });
+    await nc.close();
+    const { body } = await get({ after: ids[3] as string });
+    expect(body).toMatchObject({ recovery: "gap", reason: "expired" });
+    expect(body.events.map(({ payload }) => Number(payload.message))).toEqual(range(10, 20));
+    expect((await get({ after: "nonsense", limit: "1" })).body).toMatchObject({ recovery: "gap", reason: "unknown" });
+  });
+
+  it("ends early where it would get long, and goes on", async () => {
+    const text = "x".repeat(300_000);
+    for (let i = 0; i < 8; i++) {
+      await publisher.publish(CHANNEL, { type: "log_entry", payload: { message: `${i}`, text } });
+    }
+    expect((await get({ limit: "1000" })).body).toMatchObject({ more: true, events: { length: 4 } });
+    expect((await walk(1_000)).messages).toEqual(range(0, 8));
+  });
+
+  it("is refused to who may not read, or asks for what is no number of events", async () => {
+    expect(await get({}, CHANNEL, "kat_publisher")).toMatchObject({
+      status: 403,
+      body: { error: { code: "forbidden" } },
+    });
+    expect(await get({}, CHANNEL, "nobody")).toMatchObject({ status: 401 });
+    expect(await get({}, "team:other")).toMatchObject({ status: 403 });
+    expect(await get({}, "nonsense")).toMatchObject({ status: 400, body: { error: { code: "invalid_channel" } } });
+    for (const limit of ["0", "1001", "-1", "x", "1.5", ""]) {
+      expect(await get({ limit }), limit).toMatchObject({ status: 400, body: { error: { code: "bad_request" } } });
+    }
+  });
+
+  it("says 503 and retryable while NATS is away, and answers when it is back", async () => {
+    await publisher.publish(CHANNEL, log(0));
+    nats.suspend();
+    expect(await get()).toMatchObject({ status: 503, body: { error: { code: "unavailable", retryable: true } } });
+    nats.resume();
+    await nats.kill();
+    await expect.poll(async () => (await get()).status).toBe(503);
+    await nats.start();
+    await expect.poll(async () => (await get()).body.events?.length, { timeout: 10_000 }).toBe(1);
+  });
+});
