@@ -10,10 +10,11 @@ import { type LiveReader, LiveReaders, type LiveReadersOptions } from "./live-re
 import type { PageCache } from "./page-cache.ts";
 import { Pages } from "./pages.ts";
 import { whileAway } from "./pause.ts";
-import { ORIGIN, type Position } from "./position.ts";
-import { Ring } from "./ring.ts";
+import type { Position } from "./position.ts";
+import type { Ring } from "./ring.ts";
 import type { RingMemory } from "./ring-memory.ts";
-import type { Finding, Survey } from "./survey.ts";
+import type { Survey } from "./survey.ts";
+import { placeAt, Tail } from "./tail.ts";
 import { whyBroken } from "./verify.ts";
 
 /** What a channel needs to know of everybody who reads it. */
@@ -42,9 +43,6 @@ export interface ChannelOptions extends LiveReadersOptions {
 
 type Phase = "opening" | "open" | "repairing" | "closed";
 
-/** The newest record of a channel that has none. */
-const NONE: RecordMark = { seq: 0, check: "" };
-
 /**
  * One subject with local readers: its head, its recent records, its live feed, and the repair of holes in it. It is
  * complete up to `mark`: every record of the subject at or before it has been published to the live readers.
@@ -59,11 +57,7 @@ export class Channel {
   readonly #live: LiveReaders;
   readonly #held: HeldRecords;
   #phase: Phase = "opening";
-  #epoch = "";
-  #ring: Ring;
-  #head = NONE;
-  #end = ORIGIN;
-  #mark = ORIGIN;
+  readonly #tail: Tail;
   #feed: LiveFeed | undefined;
   #settled: Promise<void>;
   /** The sequence of the last live record that did not follow the head. */
@@ -78,7 +72,7 @@ export class Channel {
     this.#log = options.log;
     this.name = options.name;
     this.subject = options.subject;
-    this.#ring = new Ring(options.ringBytes, 0, options.ringMemory);
+    this.#tail = new Tail(options.ringBytes, options.ringMemory);
     this.#held = new HeldRecords(options.holding);
     this.#live = new LiveReaders(options);
     this.pages = new Pages({
@@ -92,26 +86,26 @@ export class Channel {
   }
 
   get epoch(): string {
-    return this.#epoch;
+    return this.#tail.epoch;
   }
 
   /** The newest record that was published to readers, or that the log had when the channel opened; `seq` 0 if there is none. */
   get head(): RecordMark {
-    return this.#head;
+    return this.#tail.head;
   }
 
   /** The place after the newest record that was published to readers since the channel opened; `ORIGIN` if there was none. */
   get end(): Position {
-    return this.#end;
+    return this.#tail.end;
   }
 
   /** Up to where the channel is complete; at or after `head`. */
   get mark(): Position {
-    return this.#mark;
+    return this.#tail.mark;
   }
 
   get ring(): Ring {
-    return this.#ring;
+    return this.#tail.ring;
   }
 
   /** Counts how often the log turned out to be another one: what was found out in one life says nothing in the next. */
@@ -149,7 +143,7 @@ export class Channel {
    * empty answer means that nothing lies after the position: join in the same tick.
    */
   after(position: Position): readonly ChannelRecord[] | undefined {
-    return this.#ring.after(position.seq, this.#options.highWaterBytes);
+    return this.#tail.ring.after(position.seq, this.#options.highWaterBytes);
   }
 
   /** One asks for all who want the same at the same time; what was found out in one life is not shared in the next. */
@@ -180,7 +174,7 @@ export class Channel {
    */
   async reach(seq: number): Promise<void> {
     const life = this.#life;
-    const done = () => seq <= this.#mark.seq || this.closed || this.#life !== life;
+    const done = () => seq <= this.mark.seq || this.closed || this.#life !== life;
     if (!done()) await this.#settled;
     if (done()) return;
     await this.repair();
@@ -205,36 +199,21 @@ export class Channel {
    */
   async audit(): Promise<void> {
     if (this.#phase !== "open") return;
-    const before = this.#head;
-    const mark = this.#mark;
+    const { head, mark } = this.#tail;
     const life = this.#life;
     const finding = await this.#options.survey.ask(this.subject);
-    if (this.#phase !== "open" || this.#life !== life) return;
     // Repaired or opened meanwhile: then it was looked at later than this.
-    if (finding.epoch !== this.#epoch || finding.last.seq < mark.seq || !this.#agrees(before, finding)) {
-      void this.repair();
-    } else if (finding.last.seq > this.#mark.seq) {
-      this.#mark = finding.last;
-    }
+    if (this.#phase !== "open" || this.#life !== life) return;
+    if (this.#tail.agrees({ head, mark }, finding)) this.#tail.confirm(finding);
+    else void this.repair();
   }
 
   close(): void {
     this.#phase = "closed";
     this.#feed?.close();
     this.#held.take();
-    this.#ring.close();
+    this.#tail.close();
     this.pages.clear();
-  }
-
-  /** Whether the log's newest record, looked for when `before` was the head, is one that this channel has. */
-  #agrees(before: RecordMark, { newest }: Finding): boolean {
-    const { seq, check } = newest ?? NONE;
-    if (seq === this.#head.seq) return check === this.#head.check;
-    if (seq === before.seq) return check === before.check;
-    if (seq < before.seq || seq > this.#head.seq) return false;
-    // The channel has moved on meanwhile, without a hole.
-    const known = this.#ring.at(seq);
-    return known === undefined || known.check === check;
   }
 
   async #open(): Promise<void> {
@@ -247,14 +226,9 @@ export class Channel {
 
   /** Takes the log's word for where the channel stands now. */
   async #start(): Promise<void> {
-    const { epoch, last, newest } = await this.#options.survey.ask(this.subject);
+    const finding = await this.#options.survey.ask(this.subject);
     if (this.closed) return;
-    this.#epoch = epoch;
-    this.#head = newest ?? NONE;
-    this.#end = ORIGIN;
-    this.#mark = this.#head.seq > last.seq ? placeAt(this.#head) : last;
-    this.#ring.close();
-    this.#ring = new Ring(this.#options.ringBytes, this.#head.seq, this.#options.ringMemory);
+    this.#tail.begin(finding);
     this.pages.clear();
     this.#phase = "open";
     this.#release();
@@ -276,35 +250,35 @@ export class Channel {
 
   /** Reads everything up to the log's newest record of the subject; or says why the log is not the one it was. */
   async #catchUpWithLog(): Promise<GapReason | undefined> {
-    const { epoch, last, newest = NONE } = await this.#options.survey.ask(this.subject);
+    const finding = await this.#options.survey.ask(this.subject);
     if (this.closed) return undefined;
-    if (epoch !== this.#epoch) return "reset";
-    const { seq, check } = this.#head;
-    if (newest.seq === seq && newest.check !== check) return "rewritten";
-    if (newest.seq !== seq) {
+    if (finding.epoch !== this.epoch) return "reset";
+    const difference = this.#tail.compare(finding);
+    if (difference === "rewritten") return "rewritten";
+    if (difference !== "same") {
       const whole = await this.#wholeFrom();
       if (typeof whole === "string") return whole;
-      for (let from = whole; this.#head.seq < newest.seq && !this.closed; ) {
-        const page = await this.pages.read(this.#epoch, from);
+      const goal = finding.newest?.seq ?? 0;
+      // If a record at or before the mark is news, the mark was wrong: better twice than never.
+      for (let from = goal > whole.seq ? whole : placeAt(this.head); this.head.seq < goal; ) {
+        const page = await this.pages.read(this.epoch, from);
+        if (this.closed) return undefined;
         if (typeof page === "string") return page;
-        for (const record of page) if (record.seq > this.#head.seq) this.#apply(record);
+        for (const record of page) if (record.seq > this.head.seq) this.#apply(record);
         from = endOf(page.at(-1) as ChannelRecord);
       }
-      // The head was trimmed, and nothing came after it: the next record will follow what is left.
-      if (newest.seq < seq) this.#head = newest;
     }
-    // Not the greater of the two: an end that the log has lost is no place to stand at any more.
-    if (last.seq >= this.#head.seq) this.#mark = last;
+    this.#tail.caughtUp(finding);
     return undefined;
   }
 
   /** A place that this channel is complete up to and that still stands, so that the log is whole behind it. */
   async #wholeFrom(): Promise<Position | GapReason> {
-    const broken = await whyBroken(this.#log, this.#epoch, this.#mark);
-    if (broken === undefined) return this.#mark;
-    const head = placeAt(this.#head);
-    if (head.seq === 0 || head.seq === this.#mark.seq) return broken;
-    return (await whyBroken(this.#log, this.#epoch, head)) ?? head;
+    const { mark, head, epoch } = this.#tail;
+    const broken = await whyBroken(this.#log, epoch, mark);
+    if (broken === undefined) return mark;
+    if (head.seq === 0 || head.seq === mark.seq) return broken;
+    return (await whyBroken(this.#log, epoch, placeAt(head))) ?? placeAt(head);
   }
 
   /** The log is not the one this channel knew: every reader finds out for itself what that means for it. */
@@ -326,12 +300,9 @@ export class Channel {
       this.#held.push(record);
       return;
     }
-    if (record.prevSeq === this.#head.seq && record.seq > this.#mark.seq) {
-      this.#apply(this.#decode(record));
-      return;
-    }
-    // Read from the log before it came: a repeat. Anything else says that this channel is not where the log is.
-    if (record.seq <= this.#mark.seq && this.#checkAt(record.seq) === record.check) return;
+    const judgement = this.#tail.judge(record);
+    if (judgement === "next") return this.#apply(this.#decode(record));
+    if (judgement === "repeat") return;
     if (record.seq === this.#misfit) {
       // The log has been read to its end, and neither it nor what should stand before it is there: trimmed already.
       this.#phase = "repairing";
@@ -347,31 +318,18 @@ export class Channel {
   /** Goes on with what arrived meanwhile; a hole in it starts the next repair. */
   #release(): void {
     const { records, letGo } = this.#held.take();
-    for (const record of records) {
-      // Read from the log meanwhile; if memory would know it and does not, or knows another one, it was not.
-      const known = this.#checkAt(record.seq) ?? (record.seq <= this.#ring.floor ? record.check : undefined);
-      const repeat = record.seq <= this.#mark.seq && known === record.check;
-      // Once one of them starts a repair the others are held again.
-      if (!repeat) this.#onLive(record);
-    }
-    if (letGo > this.#mark.seq) void this.repair();
-  }
-
-  /** The check of the channel's record at `seq`, where memory knows it. */
-  #checkAt(seq: number): string | undefined {
-    return seq === this.#head.seq ? this.#head.check : this.#ring.at(seq)?.check;
+    // Once one of them starts a repair the others are held again.
+    for (const record of records) if (!this.#tail.holds(record)) this.#onLive(record);
+    if (letGo > this.mark.seq) void this.repair();
   }
 
   #apply(record: ChannelRecord): void {
-    this.#ring.push(record);
-    this.#head = { seq: record.seq, check: record.check };
-    this.#end = endOf(record);
-    if (record.seq > this.#mark.seq) this.#mark = this.#end;
+    this.#tail.apply(record);
     this.#live.publish(record);
   }
 
   #decode(stored: StoredRecord): ChannelRecord {
-    const record = decodeRecord(stored, this.name, this.#epoch);
+    const record = decodeRecord(stored, this.name, this.epoch);
     if (record.invalid > 0) {
       this.#options.figures.invalidLines += record.invalid;
       this.#options.onInvalid(this.name, record);
@@ -383,9 +341,4 @@ export class Channel {
     const { clock, onDefect } = this.#options;
     return whileAway({ log: this.#log, clock, stopped: () => this.closed, onDefect }, action);
   }
-}
-
-/** The place of a record, for looking whether it still stands; how many lines it has does not matter for that. */
-function placeAt({ seq, check }: RecordMark): Position {
-  return { seq, check, line: 0 };
 }

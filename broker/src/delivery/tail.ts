@@ -1,0 +1,131 @@
+import type { LiveRecord, RecordMark } from "../log/event-log.ts";
+import { type ChannelRecord, endOf } from "./channel-record.ts";
+import { ORIGIN, type Position } from "./position.ts";
+import { Ring } from "./ring.ts";
+import type { RingMemory } from "./ring-memory.ts";
+import type { Finding } from "./survey.ts";
+
+/** The newest record of a channel that has none. */
+const NONE: RecordMark = { seq: 0, check: "" };
+
+/** What a channel knew of itself at a moment. */
+export interface Known {
+  readonly head: RecordMark;
+  readonly mark: Position;
+}
+
+/** What a channel knows of its subject's end in the log, and how what it hears fits to that. Decides, and asks nobody. */
+export class Tail {
+  readonly #ringBytes: number;
+  readonly #ringMemory: RingMemory;
+  #epoch = "";
+  #ring: Ring;
+  #head = NONE;
+  #end = ORIGIN;
+  #mark = ORIGIN;
+
+  constructor(ringBytes: number, ringMemory: RingMemory) {
+    this.#ringBytes = ringBytes;
+    this.#ringMemory = ringMemory;
+    this.#ring = new Ring(ringBytes, 0, ringMemory);
+  }
+
+  get epoch(): string {
+    return this.#epoch;
+  }
+
+  /** The newest record that was applied, or that the log had when it was asked; `seq` 0 if there is none. */
+  get head(): RecordMark {
+    return this.#head;
+  }
+
+  /** The place after the newest record that was applied; `ORIGIN` if none was since the beginning. */
+  get end(): Position {
+    return this.#end;
+  }
+
+  /** Up to where nothing is missing; at or after `head`. */
+  get mark(): Position {
+    return this.#mark;
+  }
+
+  /** The recent records, complete up to the head. */
+  get ring(): Ring {
+    return this.#ring;
+  }
+
+  /** Forgets everything and takes the log's word for where the subject stands. */
+  begin({ epoch, last, newest = NONE }: Finding): void {
+    this.#epoch = epoch;
+    this.#head = newest;
+    this.#end = ORIGIN;
+    this.#mark = newest.seq > last.seq ? placeAt(newest) : last;
+    this.#ring.close();
+    this.#ring = new Ring(this.#ringBytes, newest.seq, this.#ringMemory);
+  }
+
+  /** Appends the record that follows the head. */
+  apply(record: ChannelRecord): void {
+    this.#ring.push(record);
+    this.#head = { seq: record.seq, check: record.check };
+    this.#end = endOf(record);
+    if (record.seq > this.#mark.seq) this.#mark = this.#end;
+  }
+
+  /** How the log's newest record differs from the head. */
+  compare({ newest = NONE }: Finding): "same" | "newer" | "older" | "rewritten" {
+    const { seq, check } = this.#head;
+    if (newest.seq === seq) return newest.check === check ? "same" : "rewritten";
+    return newest.seq > seq ? "newer" : "older";
+  }
+
+  /** Everything up to the newest record found was applied, or was known to be gone from behind the places that still stand. */
+  caughtUp({ last, newest = NONE }: Finding): void {
+    // The head was trimmed, and nothing came after it: the next record will follow what is left.
+    if (newest.seq < this.#head.seq) this.#head = newest;
+    // Not the greater of the two: an end that the log has lost is no place to stand at any more.
+    if (last.seq >= this.#head.seq) this.#mark = last;
+  }
+
+  /** Whether what was found, asked when `before` was known, is where this is now or was since: nothing is missing then. */
+  agrees(before: Known, { epoch, last, newest = NONE }: Finding): boolean {
+    if (epoch !== this.#epoch || last.seq < before.mark.seq) return false;
+    const { seq, check } = newest;
+    if (seq === this.#head.seq) return check === this.#head.check;
+    if (seq === before.head.seq) return check === before.head.check;
+    if (seq < before.head.seq || seq > this.#head.seq) return false;
+    // Moved on meanwhile, without a hole.
+    return (this.#checkAt(seq) ?? check) === check;
+  }
+
+  /** What agreed is complete up to the log's end as it was found. */
+  confirm({ last }: Finding): void {
+    if (last.seq > this.#mark.seq) this.#mark = last;
+  }
+
+  /** How a live record fits: it is next, was applied before, or says that this is not where the log is. */
+  judge(record: LiveRecord): "next" | "repeat" | "misfit" {
+    if (record.prevSeq === this.#head.seq && record.seq > this.#mark.seq) return "next";
+    return record.seq <= this.#mark.seq && this.#checkAt(record.seq) === record.check ? "repeat" : "misfit";
+  }
+
+  /** Whether a live record that was held was read from the log meanwhile; one that memory would know and does not was not. */
+  holds(record: LiveRecord): boolean {
+    const known = this.#checkAt(record.seq) ?? (record.seq <= this.#ring.floor ? record.check : undefined);
+    return record.seq <= this.#mark.seq && known === record.check;
+  }
+
+  /** Frees what it keeps, for good. */
+  close(): void {
+    this.#ring.close();
+  }
+
+  #checkAt(seq: number): string | undefined {
+    return seq === this.#head.seq ? this.#head.check : this.#ring.at(seq)?.check;
+  }
+}
+
+/** The place of a record, for looking whether it still stands; how many lines it has does not matter for that. */
+export function placeAt({ seq, check }: RecordMark): Position {
+  return { seq, check, line: 0 };
+}
