@@ -10,6 +10,7 @@ import { type LiveReader, LiveReaders, type LiveReadersOptions } from "./live-re
 import type { PageCache } from "./page-cache.ts";
 import { Pages } from "./pages.ts";
 import { whileAway } from "./pause.ts";
+import type { Places, SeenPlace } from "./places.ts";
 import type { Position } from "./position.ts";
 import type { Ring } from "./ring.ts";
 import type { RingMemory } from "./ring-memory.ts";
@@ -27,6 +28,7 @@ export interface ChannelOptions extends LiveReadersOptions {
   readonly name: string;
   readonly log: EventLog;
   readonly survey: Survey;
+  readonly places: Places;
   readonly clock: Clock;
   /** Bytes of recent records kept for readers that come back. */
   readonly ringBytes: number;
@@ -80,6 +82,7 @@ export class Channel {
       subject: options.subject,
       page: options.page,
       cache: options.pageCache,
+      look: (seq) => this.look(seq),
       decode: (record) => this.#decode(record),
     });
     this.#settled = this.#open();
@@ -121,6 +124,14 @@ export class Channel {
     return this.#phase === "closed";
   }
 
+  /** Looks at the record at `seq`, whichever channel's, and remembers what stands there. */
+  async look(seq: number): Promise<StoredRecord | undefined> {
+    const { epoch } = this.#log;
+    const record = await this.#log.at(seq);
+    if (record !== undefined) this.#options.places.saw(epoch, record);
+    return record;
+  }
+
   /** Resolves when the channel is open and whole: what it says of its head is then true. */
   settled(): Promise<void> {
     return this.#settled;
@@ -146,6 +157,14 @@ export class Channel {
     return this.#tail.ring.after(position.seq, this.#options.highWaterBytes);
   }
 
+  /**
+   * What stands at `seq`, if it was seen lately and nothing behind it was gone when this channel opened: what came
+   * behind it is then in the log, or went through this channel.
+   */
+  seen(seq: number): SeenPlace | undefined {
+    return seq >= this.#tail.firstSeq ? this.#options.places.get(this.epoch, seq) : undefined;
+  }
+
   /** One asks for all who want the same at the same time; what was found out in one life is not shared in the next. */
   shared<T>(what: string, ask: () => Promise<T>): Promise<T> {
     const key = `${this.#life} ${what}`;
@@ -160,7 +179,6 @@ export class Channel {
   /** The caller stands at the head and has joined the topic in this very tick. */
   goLive(reader: LiveReader): void {
     this.#live.add(reader);
-    if (this.#live.size === this.#readers.size) this.pages.clear();
   }
 
   leaveLive(reader: LiveReader): void {
@@ -285,6 +303,7 @@ export class Channel {
   async #startAnew(): Promise<void> {
     this.#phase = "opening";
     this.#life++;
+    this.#options.places.clear();
     for (const reader of [...this.#readers]) reader.relocate();
     await this.#untilDone(() => this.#start());
   }

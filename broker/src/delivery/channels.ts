@@ -1,8 +1,9 @@
 import { type EventLog, LogUnavailableError } from "../log/event-log.ts";
 import { Channel, type ChannelOptions } from "./channel.ts";
+import { Places } from "./places.ts";
 import { Survey } from "./survey.ts";
 
-export interface ChannelsOptions extends Omit<ChannelOptions, "name" | "subject" | "survey"> {
+export interface ChannelsOptions extends Omit<ChannelOptions, "name" | "subject" | "survey" | "places"> {
   /** How long a channel without readers stays open, milliseconds: readers often come back. */
   readonly lingerMs: number;
   /** How often heads are compared with the log, milliseconds. */
@@ -13,6 +14,7 @@ export interface ChannelsOptions extends Omit<ChannelOptions, "name" | "subject"
 export class Channels {
   readonly #options: ChannelsOptions;
   readonly #log: EventLog;
+  readonly #places = new Places();
   readonly #survey: Survey;
   readonly #open = new Map<string, Channel>();
   readonly #lingering = new Map<string, () => void>();
@@ -24,11 +26,13 @@ export class Channels {
   constructor(options: ChannelsOptions) {
     this.#options = options;
     this.#log = options.log;
-    this.#survey = new Survey(options.log);
+    this.#survey = new Survey(options.log, this.#places);
     this.#unlisten = options.log.listen((event) => {
       // What was published while the connection was away reached nobody here; a new stream is found out the same way.
       // Before anything live is believed: the log may have lost its end, and handed the same sequences out again.
-      if (event !== "disconnected") for (const channel of this.#open.values()) void channel.repair();
+      if (event === "disconnected") return;
+      this.#places.clear();
+      for (const channel of this.#open.values()) void channel.repair();
     });
     this.#auditLater();
   }
@@ -43,7 +47,7 @@ export class Channels {
     this.#lingering.delete(subject);
     let channel = this.#open.get(subject);
     if (channel === undefined) {
-      channel = new Channel({ ...this.#options, name, subject, survey: this.#survey });
+      channel = new Channel({ ...this.#options, name, subject, survey: this.#survey, places: this.#places });
       this.#open.set(subject, channel);
     }
     return channel;

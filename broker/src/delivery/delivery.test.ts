@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createDeliveryRig, NAME, OTHER, SUBJECT } from "../testing/delivery-rig.ts";
-import { settle } from "../testing/memory-log.ts";
+import { type MemoryLog, settle } from "../testing/memory-log.ts";
 
 // The interleavings that a real server shows once in a thousand runs, one by one.
 
@@ -87,6 +87,73 @@ describe("joining", () => {
     for (const reader of readers) expect(reader.events).toHaveLength(49);
     const { at, read } = log.asked;
     expect(at + read).toBeLessThanOrEqual(5);
+  });
+});
+
+describe("what is asked of the log (invariant 5)", () => {
+  const asked = ({ asked: { state, head, at, read, heads } }: MemoryLog) => state + head + at + read + heads;
+
+  it("a thousand channels that open at once share what is asked", async () => {
+    const { log, channels } = createDeliveryRig();
+    log.store(OTHER, "x");
+    const opened = Array.from({ length: 1_000 }, (_, i) => channels.open(`agent:${i}`, `kata.team.demo.agent.${i}`));
+    await Promise.all(opened.map((channel) => channel.settled()));
+    // The first one's look, and one for all others, in batches.
+    expect(asked(log)).toBeLessThanOrEqual(8);
+  });
+
+  it("readers that come back to fifty places share the pages between them", async () => {
+    const { log, subscribe } = createDeliveryRig({ ringBytes: 0, pageRecords: 100 });
+    const records = Array.from({ length: 100 }, (_, i) => log.store(SUBJECT, `${i}`));
+    const readers = records.slice(0, 50).map((record) => subscribe(after(record)));
+    await settle();
+    for (const [i, reader] of readers.entries()) expect(reader.events).toHaveLength(99 - i);
+    expect(asked(log)).toBeLessThanOrEqual(8);
+  });
+
+  it("readers that come one after the other are served from what was read for the first", async () => {
+    const { log, subscribe } = createDeliveryRig({ ringBytes: 0, pageRecords: 100 });
+    const records = Array.from({ length: 100 }, (_, i) => log.store(SUBJECT, `${i}`));
+    for (const record of records.slice(10, 40)) {
+      const reader = subscribe(after(record));
+      await settle();
+      expect(reader.got.at(-1)).toBe("caught_up");
+    }
+    expect(asked(log)).toBeLessThanOrEqual(8);
+  });
+
+  it("a place that an audit found is known, whoever comes back to it later, and when the log has moved on", async () => {
+    const { log, channels, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "1");
+    const reader = subscribe(NOW);
+    await settle();
+    const audited = log.store(OTHER, "x");
+    await channels.audit();
+    expect(reader.subscription.sentUpTo?.position.seq).toBe(audited.seq);
+    log.store(OTHER, "y");
+    await channels.audit();
+    const before = asked(log);
+    const late = Array.from({ length: 10 }, () => subscribe(after(audited)));
+    await settle();
+    for (const { got } of late) expect(got).toEqual(["subscribed complete", "caught_up"]);
+    expect(asked(log)).toBe(before);
+  });
+
+  it("and is asked for again where something behind it may have gone before the channel opened", async () => {
+    const { log, channels, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "1");
+    subscribe(NOW);
+    await settle();
+    const audited = log.store(OTHER, "x");
+    await channels.audit();
+    const quiet = "kata.team.demo.agent.quiet";
+    log.store(quiet, "2");
+    log.store(OTHER, "y");
+    log.trim(4);
+    const channel = channels.open("agent:quiet", quiet);
+    await channel.settled();
+    expect(channel.seen(audited.seq)).toBeUndefined();
+    expect(channel.seen(4)).toBeDefined();
   });
 });
 
@@ -297,6 +364,55 @@ describe("the audit", () => {
       "3",
       "caught_up",
     ]);
+  });
+});
+
+describe("a connection that is back", () => {
+  it("nothing live is believed before the channel has looked: the log may have handed out the same sequences again", async () => {
+    const { log, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "1");
+    const reader = subscribe(NOW);
+    await settle();
+    log.store(SUBJECT, "2");
+    log.loseTail(2);
+    log.store(SUBJECT, "other 2", { live: false });
+    log.tell("reconnected");
+    // It follows the head that the channel has, and yet another one.
+    log.store(SUBJECT, "3");
+    await settle();
+    expect(reader.got.slice(2)).toEqual(["2", "subscribed gap rewritten", "1", "other 2", "3", "caught_up"]);
+  });
+
+  it("a lost end that was another channel's is no gap for this one", async () => {
+    const { log, channels, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "1");
+    const reader = subscribe(NOW);
+    await settle();
+    log.store(OTHER, "x");
+    await channels.audit();
+    log.loseTail(2);
+    log.store(OTHER, "other x");
+    log.store(SUBJECT, "2", { live: false });
+    log.tell("reconnected");
+    await settle();
+    log.store(SUBJECT, "3");
+    expect(reader.got.slice(2)).toEqual(["2", "3"]);
+  });
+
+  it("an outage during a repair makes it start over", async () => {
+    const { log, channels, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "1");
+    const reader = subscribe(NOW);
+    await settle();
+    const letGo = log.hold("heads");
+    void channels.open(NAME, SUBJECT).repair();
+    await settle();
+    log.letPass("heads");
+    log.store(SUBJECT, "2", { live: false });
+    log.tell("reconnected");
+    letGo();
+    await settle();
+    expect(reader.events).toEqual(["2"]);
   });
 });
 

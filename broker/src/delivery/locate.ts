@@ -61,7 +61,7 @@ async function resume(log: EventLog, channel: Channel, eventId: string): Promise
     throw new LogUnavailableError("the stream was made anew");
   }
   if (id.seq === 0) return resumeOrigin(log, channel, id, eventId);
-  const found = remembered(channel, id.seq) ?? (await lookUp(log, channel, id.seq));
+  const found = remembered(channel, id.seq) ?? (await lookUp(channel, id.seq));
   if (found === undefined) return resumeNothing(log, channel, id, eventId);
   if (found.end.check !== id.check) return gap(log, channel, "rewritten");
   if (id.n > found.end.line) return gap(log, channel, "unknown");
@@ -152,22 +152,24 @@ interface Found {
 }
 
 /** What memory knows of a sequence; a mass reconnect is answered from here, without the log. */
-function remembered({ ring, end, mark, head }: Channel, seq: number): Found | undefined {
+function remembered(channel: Channel, seq: number): Found | undefined {
+  const { ring, end } = channel;
   const record = ring.at(seq);
   if (record !== undefined) return { end: endOf(record), own: true, record };
   if (end.seq === seq) return { end, own: true };
-  return mark.seq === seq && mark.check !== undefined ? { end: mark, own: head.seq === seq } : undefined;
+  const seen = channel.seen(seq);
+  return seen && { end: seen.end, own: seen.subject === channel.subject };
 }
 
 /** What the log knows of it. Where something of the channel lies behind it, that is read in the same breath. */
-async function lookUp(log: EventLog, channel: Channel, seq: number): Promise<Found | undefined> {
+async function lookUp(channel: Channel, seq: number): Promise<Found | undefined> {
   if (seq <= channel.head.seq) {
     const standing = await channel.pages.standing(channel.epoch, seq);
     if (standing === undefined) return undefined;
     if ("foreign" in standing) return { end: standing.foreign, own: false };
     return { end: endOf(standing.own), own: true, record: standing.own };
   }
-  const stored = await log.at(seq);
+  const stored = await channel.look(seq);
   if (stored === undefined) return undefined;
   const end = positionOf(stored);
   if (stored.subject !== channel.subject) return { end, own: false };

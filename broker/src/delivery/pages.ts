@@ -30,6 +30,8 @@ export interface PagesOptions {
   readonly subject: string;
   readonly page: { readonly records: number; readonly bytes: number };
   readonly cache: PageCache;
+  /** Looks at the record at a sequence, whichever channel's. */
+  readonly look: (seq: number) => Promise<StoredRecord | undefined>;
   readonly decode: (record: StoredRecord) => ChannelRecord;
 }
 
@@ -68,11 +70,11 @@ export class Pages implements PageOwner {
     const own = recordsFrom(page, seq)[0];
     if (own?.seq === seq) return { own };
     // Inside a page that is whole, yet not of this channel.
-    const stored = await this.#options.log.at(seq);
+    const stored = await this.#options.look(seq);
     return stored && { foreign: positionOf(stored) };
   }
 
-  /** Forgets what was read: the log is not the one it was, or nobody needs history now. */
+  /** Forgets what was read: the log is not the one it was, or the channel is closed. */
   clear(): void {
     for (const page of this.#known) this.#options.cache.delete(page);
     this.#known.clear();
@@ -145,12 +147,12 @@ export class Pages implements PageOwner {
   }
 
   async #read({ epoch, from, proof }: Wanted): Promise<Outcome> {
-    const { log, subject, page: limits, decode } = this.#options;
+    const { log, subject, page: limits, look, decode } = this.#options;
     const { records } = await log.read({ subject, from: { seq: from }, ...limits });
     const first = records[0];
     if (proof === undefined && first?.seq !== from) {
       // Asked after the page was read: while it stands, nothing behind it was trimmed.
-      const stored = await log.at(from);
+      const stored = await look(from);
       if (stored === undefined) return {};
       if (log.epoch !== epoch) throw new LogUnavailableError("the stream was made anew");
       const page = first === undefined ? undefined : { from, records: records.map(decode) };

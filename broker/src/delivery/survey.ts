@@ -1,15 +1,20 @@
 import { type EventLog, LogUnavailableError, type RecordMark, type StoredRecord } from "../log/event-log.ts";
 import { positionOf } from "./channel-record.ts";
+import type { Places } from "./places.ts";
 import { ORIGIN, type Position } from "./position.ts";
 
 /** Where a subject stands in the log. */
 export interface Finding {
   readonly epoch: string;
+  /** The oldest sequence that was left. */
+  readonly firstSeq: number;
   /** The end of the log when it was looked at: its newest record, whichever subject's. */
   readonly last: Position;
   /** The subject's newest record; `undefined` if the log holds none. */
   readonly newest: RecordMark | undefined;
 }
+
+type Found = Omit<Finding, "newest"> & { readonly newest: ReadonlyMap<string, RecordMark> };
 
 interface Asking {
   readonly settle: (finding: Finding) => void;
@@ -25,11 +30,13 @@ const BATCH = 500;
  */
 export class Survey {
   readonly #log: EventLog;
+  readonly #places: Places;
   #asking = new Map<string, Asking[]>();
   #looking = false;
 
-  constructor(log: EventLog) {
+  constructor(log: EventLog, places: Places) {
     this.#log = log;
+    this.#places = places;
   }
 
   /** @throws LogUnavailableError while the log cannot say */
@@ -48,9 +55,9 @@ export class Survey {
       const asking = this.#asking;
       this.#asking = new Map();
       try {
-        const { epoch, last, newest } = await this.#find([...asking.keys()]);
+        const { newest, ...found } = await this.#find([...asking.keys()]);
         for (const [subject, all] of asking) {
-          for (const { settle } of all) settle({ epoch, last, newest: newest.get(subject) });
+          for (const { settle } of all) settle({ ...found, newest: newest.get(subject) });
         }
       } catch (error) {
         for (const { fail } of [...asking.values()].flat()) fail(error);
@@ -59,10 +66,8 @@ export class Survey {
     this.#looking = false;
   }
 
-  async #find(
-    subjects: readonly string[],
-  ): Promise<{ epoch: string; last: Position; newest: Map<string, RecordMark> }> {
-    const { epoch, lastSeq } = await this.#log.state();
+  async #find(subjects: readonly string[]): Promise<Found> {
+    const { epoch, firstSeq, lastSeq } = await this.#log.state();
     const record = lastSeq === 0 ? undefined : await this.#log.at(lastSeq);
     const newest = new Map<string, RecordMark>();
     if (record !== undefined) {
@@ -77,7 +82,8 @@ export class Survey {
     }
     if (this.#log.epoch !== epoch) throw new LogUnavailableError("the stream was made anew");
     const gone = lastSeq === 0 ? ORIGIN : { seq: lastSeq, check: undefined, line: 0 };
-    return { epoch, last: record === undefined ? gone : positionOf(record), newest };
+    if (record !== undefined) this.#places.saw(epoch, record);
+    return { epoch, firstSeq, last: record === undefined ? gone : positionOf(record), newest };
   }
 
   async #headsUpTo(last: StoredRecord, subjects: readonly string[]): Promise<ReadonlyMap<string, RecordMark>> {

@@ -19,6 +19,7 @@ export class Tail {
   readonly #ringBytes: number;
   readonly #ringMemory: RingMemory;
   #epoch = "";
+  #firstSeq = 0;
   #ring: Ring;
   #head = NONE;
   #end = ORIGIN;
@@ -49,14 +50,20 @@ export class Tail {
     return this.#mark;
   }
 
+  /** The oldest sequence that the log had when this began: what came behind it was there, or was applied since. */
+  get firstSeq(): number {
+    return this.#firstSeq;
+  }
+
   /** The recent records, complete up to the head. */
   get ring(): Ring {
     return this.#ring;
   }
 
   /** Forgets everything and takes the log's word for where the subject stands. */
-  begin({ epoch, last, newest = NONE }: Finding): void {
+  begin({ epoch, firstSeq, last, newest = NONE }: Finding): void {
     this.#epoch = epoch;
+    this.#firstSeq = firstSeq;
     this.#head = newest;
     this.#end = ORIGIN;
     this.#mark = newest.seq > last.seq ? placeAt(newest) : last;
