@@ -328,6 +328,38 @@ describe("a slow reader", () => {
     expect(seen(slow)).toEqual(range(0, total));
   });
 
+  it("attacks invariant 4: the backlog of one channel does not hold up another channel of the same socket", async () => {
+    // All in memory: what is read from the log gives way to others by itself.
+    await broker.close();
+    broker = await startBroker({ nats, config: { ringBytes: 64 * 1024 * 1024 } });
+    await using socket = await client(["kata.v1.ndjson"]);
+    for (const channel of [CHANNEL, "agent:other"]) {
+      socket.send({ type: "subscribe", channel });
+      await socket.nextOf("caught_up");
+    }
+    socket.socket.pause();
+    const text = "x".repeat(4_000);
+    const total = 10_000;
+    for (let i = 0; i < total; i += 500) {
+      await publisher.publishMany(
+        CHANNEL,
+        Array.from({ length: 500 }, (_, j) => ({ type: "log_entry", payload: { message: `${i + j}`, text } }) as const),
+      );
+    }
+    // More than the socket takes: both channels have fallen behind.
+    const others = Array.from(
+      { length: 500 },
+      (_, i) => ({ type: "log_entry", payload: { message: `${i}`, text } }) as const,
+    );
+    await publisher.publishMany("agent:other", others);
+    socket.socket.resume();
+    await socket.events("agent:other", others.length);
+    expect(seen(socket).length).toBeLessThan(total);
+    await socket.events(CHANNEL, total);
+    expect(seen(socket)).toEqual(range(0, total));
+    expect(seen(socket, "agent:other")).toEqual(range(0, others.length));
+  });
+
   it("[CLOSE-2] that takes nothing at all for long is closed, and goes on where it was when it comes back", async () => {
     const closings: string[] = [];
     const logger = { debug: (_: unknown, line: string) => closings.push(line), info() {}, warn() {}, error() {} };

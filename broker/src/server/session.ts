@@ -69,6 +69,7 @@ export class Session implements Connection {
   #pingedAt = performance.now();
   /** When the socket last took bytes, or had none to take. */
   #movedAt = performance.now();
+  #turn = 0;
   /** Bytes of replies that were sent since the socket last held little. */
   #unreadReplies = 0;
 
@@ -98,7 +99,10 @@ export class Session implements Connection {
   drained(): void {
     this.heard();
     this.#movedAt = this.#heardAt;
-    for (const slot of this.#slots.values()) slot.subscription?.drained();
+    // What the socket takes now goes to the first that has something to send: each is the first in its turn.
+    const slots = [...this.#slots.values()];
+    const first = slots.length === 0 ? 0 : this.#turn++ % slots.length;
+    for (const slot of [...slots.slice(first), ...slots.slice(0, first)]) slot.subscription?.drained();
   }
 
   buffered(): number {
