@@ -10,6 +10,8 @@ export interface Measured {
   readonly connections: ReadonlySet<Connection>;
 }
 
+type Read = () => Readonly<Record<string, number>>;
+
 /**
  * What a broker measures, read when it is asked for: nothing is counted twice, and nothing costs while nobody looks.
  *
@@ -18,41 +20,26 @@ export interface Measured {
 export function createMetrics({ limits, delivery, log, connections }: Measured): () => Promise<string> {
   const registry = new Registry();
 
-  /** `read` sets what it finds, by the value of the label. */
-  const gauge = (name: string, help: string, label: string | undefined, read: () => Record<string, number>) => {
-    registry.registerMetric(
-      new Gauge({
-        name,
-        help,
-        registers: [],
-        labelNames: label === undefined ? [] : [label],
-        collect() {
-          for (const [value, figure] of Object.entries(read())) {
-            if (label === undefined) this.set(figure);
-            else this.set({ [label]: value }, figure);
-          }
-        },
-      }),
-    );
-  };
-  const counter = (name: string, help: string, label: string | undefined, read: () => Record<string, number>) => {
-    registry.registerMetric(
-      new Counter({
-        name,
-        help,
-        registers: [],
-        labelNames: label === undefined ? [] : [label],
-        collect() {
-          // It is counted elsewhere; this one only shows it.
-          this.reset();
-          for (const [value, figure] of Object.entries(read())) {
-            if (label === undefined) this.inc(figure);
-            else this.inc({ [label]: value }, figure);
-          }
-        },
-      }),
-    );
-  };
+  /** Shows what `read` finds: by the value of the label, or one figure under any name where there is no label. */
+  const show =
+    (Metric: typeof Gauge | typeof Counter) => (name: string, help: string, label: string | undefined, read: Read) => {
+      registry.registerMetric(
+        new Metric({
+          name,
+          help,
+          registers: [],
+          labelNames: label === undefined ? [] : [label],
+          collect() {
+            // Counted elsewhere and only shown here, a counter begins again each time; so does a gauge that lost a value.
+            this.reset();
+            for (const [value, figure] of Object.entries(read()))
+              this.inc(label === undefined ? {} : { [label]: value }, figure);
+          },
+        }),
+      );
+    };
+  const gauge = show(Gauge);
+  const counter = show(Counter);
 
   gauge("kata_memory_bytes", "Bytes in use of what delivery may hold", "of", () => {
     const { largestRingBytes, ringBytes, heldBytes, pageCacheBytes } = delivery.usage;
