@@ -42,7 +42,7 @@ export function decodeRecord(stored: StoredRecord, channel: string, epoch: strin
     lines.push(n);
   }
   // Between tokens a stranger may have one; to a reader of an event stream it would end the line.
-  const bytes = Buffer.from(joined.includes("\r") ? joined.replaceAll("\r", " ") : joined, "utf8");
+  const bytes = ownBytes(joined.includes("\r") ? joined.replaceAll("\r", " ") : joined);
   return {
     epoch,
     seq: stored.seq,
@@ -53,6 +53,16 @@ export function decodeRecord(stored: StoredRecord, channel: string, epoch: strin
     lines,
     invalid: texts.length - lines.length,
   };
+}
+
+/**
+ * Not out of Node's shared pool: a small record that is kept would keep the eight kilobytes around it, and memory would
+ * hold many times what it is counted for.
+ */
+function ownBytes(text: string): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text, "utf8"));
+  bytes.write(text, "utf8");
+  return bytes;
 }
 
 /** How many lines a stored record has: what an eventId's `n` is checked against. */

@@ -1,9 +1,9 @@
 import type { ChannelRecord } from "./channel-record.ts";
 import type { RingMemory } from "./ring-memory.ts";
 
-/** What a record weighs in memory: its bytes, and roughly what stands around them. */
+/** What a record weighs in memory: its bytes, and roughly the objects around them and the numbers of its lines. */
 export function weightOf(record: ChannelRecord): number {
-  return record.bytes.length + 256;
+  return record.bytes.length + 512 + 16 * record.lines.length;
 }
 
 /**

@@ -21,6 +21,8 @@ const MSG_GET = `$JS.API.STREAM.MSG.GET.${STREAM}`;
 const INFO = `$JS.API.STREAM.INFO.${STREAM}`;
 const CREATED_ADVISORY = `$JS.EVENT.ADVISORY.STREAM.CREATED.${STREAM}`;
 const NO_MESSAGE = 10037;
+/** A look at many heads comes with their whole records: so much at a time, less than what makes the server cut a connection off. */
+const HEADS_BYTES = 8 * 1024 * 1024;
 
 interface ApiAnswer {
   readonly error?: { readonly code: number; readonly err_code?: number; readonly description?: string };
@@ -117,7 +119,7 @@ class JetStreamLog implements EventLog {
     while (missing.length > 0) {
       let pending = 0;
       const before = heads.size;
-      await this.#direct({ multi_last: missing, up_to_seq: upToSeq }, (answer) => {
+      await this.#direct({ multi_last: missing, up_to_seq: upToSeq, max_bytes: HEADS_BYTES }, (answer) => {
         if (answer.record !== undefined) {
           const { seq, check, subject } = answer.record;
           heads.set(subject, { seq, check });
@@ -126,7 +128,7 @@ class JetStreamLog implements EventLog {
         pending = answer.pending;
         return "done";
       });
-      // The server ends an answer that gets too long for it; the rest has to be asked for.
+      // The server ends an answer that gets too long; the rest has to be asked for.
       if (pending === 0) break;
       if (heads.size === before) throw new LogUnavailableError("the log gives an answer no end");
       missing = missing.filter((subject) => !heads.has(subject));
