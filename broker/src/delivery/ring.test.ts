@@ -93,7 +93,7 @@ describe("the ring", () => {
   });
 
   it("finds where the last events begin, inside a record too", () => {
-    const ring = new Ring(1_000, 0, new RingMemory(MUCH));
+    const ring = new Ring(10_000, 0, new RingMemory(MUCH));
     ring.push(record(1, 1, 3));
     ring.push(record(2, 1, 0));
     ring.push(record(3, 1, 2));
