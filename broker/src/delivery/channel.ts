@@ -286,7 +286,7 @@ export class Channel {
         from = endOf(page.at(-1) as ChannelRecord);
       }
     }
-    this.#tail.caughtUp(finding);
+    this.#tail.caughtUp(finding, difference);
     return undefined;
   }
 

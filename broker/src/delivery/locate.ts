@@ -31,6 +31,13 @@ export async function locate(
   request: StartRequest,
   stopped: () => boolean,
 ): Promise<Start> {
+  const start = await find(log, channel, request, stopped);
+  // The log may know more than the live feed has brought: joining now would let older events follow.
+  await channel.reach(start.position.seq);
+  return start;
+}
+
+function find(log: EventLog, channel: Channel, request: StartRequest, stopped: () => boolean): Start | Promise<Start> {
   switch (request.kind) {
     case "now":
       return now(channel);
@@ -66,8 +73,6 @@ async function resume(log: EventLog, channel: Channel, eventId: string): Promise
   if (found.end.check !== id.check) return gap(log, channel, "rewritten");
   if (id.n > found.end.line) return gap(log, channel, "unknown");
   const position = found.end;
-  // The log may know more than the live feed has brought: joining now would let older events follow.
-  await channel.reach(position.seq);
   // An anchor may be any record of the log [ID-4]; only in one of the channel's own can something be left to send.
   if (id.n === position.line || !found.own) return { recovery: "complete", eventId, position };
   const record = found.record ?? (await ownRecord(log, channel, id.seq));
@@ -90,7 +95,6 @@ async function resumeNothing(log: EventLog, channel: Channel, id: EventId, event
   if (id.seq > state.lastSeq) return gap(log, channel, "unknown");
   // [ID-3] Nothing stood there when the place was named either, and nothing behind it is gone.
   if (id.check === ORIGIN_CHECK && id.n === 0 && state.firstSeq === id.seq + 1) {
-    await channel.reach(id.seq);
     return { recovery: "complete", eventId, position: { seq: id.seq, check: undefined, line: 0 } };
   }
   return gap(log, channel, "expired");

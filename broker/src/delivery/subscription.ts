@@ -192,10 +192,14 @@ export class Subscription implements LiveReader {
     const stopped = () => this.#run !== run;
     const page = await whileAway({ log, clock, stopped }, async () => {
       await channel.settled();
-      return stopped() ? undefined : channel.pages.read(channel.epoch, position);
+      if (stopped()) return undefined;
+      const read = await channel.pages.read(channel.epoch, position);
+      if (typeof read !== "string") await channel.reach((read[0] as ChannelRecord).seq);
+      return read;
     });
     if (page === undefined || stopped()) return;
-    if (typeof page !== "string") return this.#sendSome(page);
+    // The log may know more than the live feed has brought: what lies beyond the mark comes over that.
+    if (typeof page !== "string") return this.#sendSome(page.filter(({ seq }) => seq <= channel.mark.seq));
     // [RESUME-6] Trimmed, rewritten or recreated while this reader was on its way.
     this.#input({ type: "lost", end: channel.end });
     this.#locate({ kind: "gap", reason: page }, undefined);

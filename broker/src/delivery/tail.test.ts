@@ -129,17 +129,26 @@ describe("an audit agrees", () => {
 describe("after a repair", () => {
   it("a head that was trimmed is none any more: the next record follows what is left", () => {
     const known = tail([11]);
-    known.caughtUp(found(20));
+    known.caughtUp(found(20), "older");
     expect([known.head.seq, known.mark.seq]).toEqual([0, 20]);
     expect(known.judge(live(21, 0))).toBe("next");
     // Whoever reads live was sent it, and stands behind it.
     expect(known.end.seq).toBe(11);
   });
 
+  it("what was read beyond the record that was found counts", () => {
+    const known = tail();
+    const finding = found(11, 11);
+    for (const seq of [11, 12]) known.apply(record(seq));
+    known.caughtUp(finding, "newer");
+    expect([known.head.seq, known.mark.seq]).toEqual([12, 12]);
+    expect(known.judge(live(12, 11))).toBe("repeat");
+  });
+
   it("an end that the log has lost is no place to stand at", () => {
     const known = tail();
     known.confirm(found(20, 8));
-    known.caughtUp(found(12, 8));
+    known.caughtUp(found(12, 8), "same");
     expect(known.mark.seq).toBe(12);
   });
 });

@@ -8,6 +8,8 @@ import type { Finding } from "./survey.ts";
 /** The newest record of a channel that has none. */
 const NONE: RecordMark = { seq: 0, check: "" };
 
+export type Difference = "same" | "newer" | "older" | "rewritten";
+
 /** What a channel knew of itself at a moment. */
 export interface Known {
   readonly head: RecordMark;
@@ -80,16 +82,16 @@ export class Tail {
   }
 
   /** How the log's newest record differs from the head. */
-  compare({ newest = NONE }: Finding): "same" | "newer" | "older" | "rewritten" {
+  compare({ newest = NONE }: Finding): Difference {
     const { seq, check } = this.#head;
     if (newest.seq === seq) return newest.check === check ? "same" : "rewritten";
     return newest.seq > seq ? "newer" : "older";
   }
 
-  /** Everything up to the newest record found was applied, or was known to be gone from behind the places that still stand. */
-  caughtUp({ last, newest = NONE }: Finding): void {
+  /** Everything up to the newest record found was applied since, where that one was newer than the head. */
+  caughtUp({ last, newest = NONE }: Finding, difference: Exclude<Difference, "rewritten">): void {
     // The head was trimmed, and nothing came after it: the next record will follow what is left.
-    if (newest.seq < this.#head.seq) this.#head = newest;
+    if (difference === "older") this.#head = newest;
     // Not the greater of the two: an end that the log has lost is no place to stand at any more.
     if (last.seq >= this.#head.seq) this.#mark = last;
   }
