@@ -54,6 +54,8 @@ class JetStreamLog implements EventLog {
   readonly #advisories: Subscription;
   readonly #listeners = new Set<(event: LogEvent) => void>();
   #epoch = "";
+  #askedStates = 0;
+  #answeredStates = 0;
   #connected = true;
   #closed = false;
 
@@ -74,15 +76,21 @@ class JetStreamLog implements EventLog {
   }
 
   async state(): Promise<LogState> {
+    const asked = ++this.#askedStates;
     const answer = await this.#api(INFO, "");
     if (answer.created === undefined || answer.state === undefined) {
       throw new LogUnavailableError(`stream ${STREAM}: ${answer.error?.description ?? "unreadable answer"}`);
     }
     const epoch = epochOf(answer.created);
-    const recreated = this.#epoch !== "" && this.#epoch !== epoch;
-    this.#epoch = epoch;
-    if (recreated) this.#tell("recreated");
-    return { epoch, firstSeq: answer.state.first_seq, lastSeq: answer.state.last_seq };
+    // An answer that was overtaken by a later one says nothing of the present.
+    if (asked > this.#answeredStates) {
+      this.#answeredStates = asked;
+      const recreated = this.#epoch !== "" && this.#epoch !== epoch;
+      this.#epoch = epoch;
+      if (recreated) this.#tell("recreated");
+    }
+    // A stream that never held anything says 0.
+    return { epoch, firstSeq: Math.max(1, answer.state.first_seq), lastSeq: answer.state.last_seq };
   }
 
   head(subject: string): Promise<StoredRecord | undefined> {
@@ -90,6 +98,7 @@ class JetStreamLog implements EventLog {
   }
 
   async at(seq: number): Promise<StoredRecord | undefined> {
+    if (seq < 1) return undefined;
     let found: StoredRecord | undefined;
     await this.#direct({ seq }, ({ record }) => {
       found = record;
@@ -104,7 +113,8 @@ class JetStreamLog implements EventLog {
     const start = "seq" in from ? { seq: from.seq } : { start_time: new Date(from.timeMs).toISOString() };
     const records: StoredRecord[] = [];
     let pending = 0;
-    await this.#direct({ ...start, next_by_subj: subject, batch, max_bytes: bytes }, (answer) => {
+    // For the server 0 is no bound.
+    await this.#direct({ ...start, next_by_subj: subject, batch, max_bytes: Math.max(1, bytes) }, (answer) => {
       pending = answer.pending;
       if (answer.record === undefined) return "done";
       records.push(answer.record);
@@ -115,7 +125,8 @@ class JetStreamLog implements EventLog {
 
   async heads(subjects: readonly string[], upToSeq: number): Promise<ReadonlyMap<string, RecordMark>> {
     const heads = new Map<string, RecordMark>();
-    let missing = [...subjects];
+    // For the server 0 is the end.
+    let missing = upToSeq < 1 ? [] : [...subjects];
     while (missing.length > 0) {
       let pending = 0;
       const before = heads.size;
@@ -137,22 +148,23 @@ class JetStreamLog implements EventLog {
   }
 
   async live(subject: string, onRecord: (record: LiveRecord | undefined) => void): Promise<LiveFeed> {
-    const subscription = this.#nc.subscribe(LIVE_PREFIX + subject, {
-      callback: (error, msg) => {
-        if (error === null) onRecord(liveRecordOf(msg));
-      },
-    });
+    if (!this.connected) throw new LogUnavailableError("NATS is not connected");
+    let subscription: Subscription | undefined;
+    const close = () => {
+      if (!this.#nc.isClosed()) subscription?.unsubscribe();
+    };
     try {
+      subscription = this.#nc.subscribe(LIVE_PREFIX + subject, {
+        callback: (error, msg) => {
+          if (error === null) onRecord(liveRecordOf(msg));
+        },
+      });
       await this.#nc.flush();
     } catch (error) {
-      if (!this.#nc.isClosed()) subscription.unsubscribe();
+      close();
       throw new LogUnavailableError("NATS did not confirm a subscription", { cause: error });
     }
-    return {
-      close: () => {
-        if (!this.#nc.isClosed()) subscription.unsubscribe();
-      },
-    };
+    return { close };
   }
 
   listen(listener: (event: LogEvent) => void): () => void {

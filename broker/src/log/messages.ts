@@ -1,4 +1,4 @@
-import { checkOf } from "@kata/protocol/wire";
+import { checkOf, STREAM } from "@kata/protocol/wire";
 import type { Msg } from "@nats-io/transport-node";
 import type { LiveRecord, StoredRecord } from "./event-log.ts";
 import { HeaderBlock, headersOf } from "./header-block.ts";
@@ -31,9 +31,10 @@ export type DirectAnswer =
 export function directAnswerOf(msg: Msg): DirectAnswer {
   const headers = headersOf(msg);
   const pending = headers.lastNumber("Nats-Num-Pending") ?? 0;
-  const { status, description } = headers;
-  const record = status === undefined ? recordFrom(headers, msg.data) : undefined;
+  // The status line of a record is whatever its publisher wrote. What the server says for itself has no sequence.
+  const record = recordFrom(headers, msg.data);
   if (record !== undefined) return { record, pending };
+  const { status, description } = headers;
   const upTo = headers.lastNumber("Nats-UpTo-Sequence");
   return { status: status ?? 500, description, pending, upTo };
 }
@@ -56,6 +57,15 @@ export interface ApiMessage {
 
 export function storedRecordOfApi(message: ApiMessage): StoredRecord {
   const data = Buffer.from(message.data ?? "", "base64");
-  const headers = new HeaderBlock(Buffer.from(message.hdrs ?? "", "base64"));
+  const headers = new HeaderBlock(continued(Buffer.from(message.hdrs ?? "", "base64")));
   return { seq: message.seq, subject: message.subject, check: checkFrom(headers, data), data };
+}
+
+/**
+ * Stored headers as every other answer shows them: there the server goes on in the place of their last two bytes, which
+ * need not be an end of line. A message id that stands there becomes another one, and must do so for everybody.
+ */
+function continued(block: Buffer): Buffer {
+  if (block.length <= 2) return block;
+  return Buffer.concat([block.subarray(0, -2), Buffer.from(`Nats-Stream: ${STREAM}\r\n`)]);
 }

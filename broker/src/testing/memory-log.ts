@@ -1,4 +1,3 @@
-import { checkOf } from "@kata/protocol/wire";
 import {
   type EventLog,
   type LiveFeed,
@@ -11,129 +10,197 @@ import {
   type RecordMark,
   type StoredRecord,
 } from "../log/event-log.ts";
+import { type Asked, type Computed, MemoryAnswers, nextTurn } from "./memory-answers.ts";
+import { MemoryFeeds } from "./memory-feeds.ts";
+import { MemoryStream } from "./memory-stream.ts";
 
-type Asked = "state" | "head" | "at" | "read" | "heads";
+export interface MemoryLogOptions {
+  /** What it is connected to; default: a stream of its own. */
+  readonly stream?: MemoryStream;
+  readonly manual?: boolean;
+}
 
-/** A log in memory, whose live feed and whose answers a test holds in its hand. */
+/**
+ * A connection to a log in memory, whose live feed and whose answers a test holds in its hand. Answers, computed when
+ * they are asked for, come in a later turn of the event loop, live records at once. In manual mode nothing comes by
+ * itself: every answer waits for `answer()`, every live record for `deliverLive()`.
+ */
 export class MemoryLog implements EventLog {
-  epoch = "a";
+  epoch: string;
   connected = true;
-  /** How often each method was asked. */
-  readonly asked: Record<Asked, number> = { state: 0, head: 0, at: 0, read: 0, heads: 0 };
-  readonly #gates = new Map<Asked, Promise<void>>();
-  readonly #live = new Map<string, (record: LiveRecord | undefined) => void>();
+  readonly stream: MemoryStream;
+  readonly #answers = new MemoryAnswers();
+  readonly #feeds = new MemoryFeeds();
   readonly #listeners = new Set<(event: LogEvent) => void>();
-  #stream = "a";
-  #records: StoredRecord[] = [];
-  #first = 1;
-  #last = 0;
+  readonly #disconnect: () => void;
+  #closed = false;
+  #askedStates = 0;
+  #answeredStates = 0;
+
+  constructor(options: MemoryLogOptions = {}) {
+    this.stream = options.stream ?? new MemoryStream();
+    this.epoch = this.stream.state().epoch;
+    this.#answers.manual = options.manual ?? false;
+    this.#disconnect = this.stream.connect((record) => this.republish(record));
+  }
+
+  /** How often each question was asked. */
+  get asked(): Readonly<Record<Asked, number>> {
+    return this.#answers.asked;
+  }
+
+  // What happens to the stream.
 
   /** Stores an event whose payload is `message`; unless told otherwise it is republished at once. */
   store(subject: string, message: string, options: { live?: boolean; text?: string } = {}): LiveRecord {
     const event = JSON.stringify({ type: "own", timestamp: "t", encoding: "json", payload: message });
-    const prevSeq = this.#newest(subject)?.seq ?? 0;
-    const seq = ++this.#last;
-    const check = checkOf(`${this.#stream} ${seq}`);
-    const record = { seq, subject, check, data: Buffer.from(options.text ?? event), prevSeq };
-    this.#records.push(record);
-    if (options.live !== false) this.republish(record);
-    return record;
+    return this.stream.store(subject, Buffer.from(options.text ?? event), { live: options.live ?? true });
   }
 
+  trim(first: number): void {
+    this.stream.trim(first);
+  }
+
+  purge(subject: string, seq?: number): void {
+    this.stream.purge(subject, seq);
+  }
+
+  loseTail(from: number): void {
+    this.stream.loseTail(from);
+  }
+
+  /** Nobody is told until somebody asks for the state. */
+  recreate(epoch: string): void {
+    this.stream.recreate(epoch);
+  }
+
+  // What happens on the connection.
+
   republish(record: LiveRecord): void {
-    this.#live.get(record.subject)?.(record);
+    this.#send(record.subject, record);
   }
 
   /** Something that cannot be read comes over a live feed. */
   garble(subject: string): void {
-    this.#live.get(subject)?.(undefined);
+    this.#send(subject, undefined);
   }
 
-  /** Retention takes everything before `first`. */
-  trim(first: number): void {
-    this.#first = Math.max(this.#first, first);
-    this.#records = this.#records.filter((record) => record.seq >= first);
-  }
-
-  /** Takes one subject's records before `seq` out of the middle. */
-  purge(subject: string, seq = Number.POSITIVE_INFINITY): void {
-    this.#records = this.#records.filter((record) => record.subject !== subject || record.seq >= seq);
-    this.#first = this.#records[0]?.seq ?? this.#last + 1;
-  }
-
-  /** The log loses its end, and forgets that it had it. */
-  loseTail(from: number): void {
-    this.#records = this.#records.filter((record) => record.seq < from);
-    this.#last = from - 1;
-    this.#stream += "'";
-  }
-
-  /** Deletes the stream and makes it anew. Nobody is told until somebody asks for the state. */
-  recreate(epoch: string): void {
-    this.#stream = epoch;
-    this.#records = [];
-    this.#first = 1;
-    this.#last = 0;
-  }
-
-  /** Answers of this kind, computed at once, are held back until the returned function is called. */
+  /** Answers of this kind are held back until the returned function is called. */
   hold(asked: Asked): () => void {
-    let open: () => void = () => undefined;
-    const gate = new Promise<void>((resolve) => {
-      open = resolve;
-    });
-    this.#gates.set(asked, gate);
-    return () => {
-      if (this.#gates.get(asked) === gate) this.#gates.delete(asked);
-      open();
-    };
+    return this.#answers.hold(asked);
   }
 
   /** Later answers of this kind are not held back any more; those that are stay so. */
   letPass(asked: Asked): void {
-    this.#gates.delete(asked);
+    this.#answers.letPass(asked);
   }
 
   tell(event: LogEvent): void {
     for (const listener of [...this.#listeners]) listener(event);
   }
 
+  /** The connection breaks: all that is under way on it is lost, and nothing is asked or sent until `heal()`. */
+  cut(): void {
+    if (!this.connected) return;
+    this.connected = false;
+    this.#feeds.lose();
+    this.#answers.fail("the connection was lost");
+    this.tell("disconnected");
+  }
+
+  heal(): void {
+    if (this.connected || this.#closed) return;
+    this.connected = true;
+    this.tell("reconnected");
+  }
+
+  get manual(): boolean {
+    return this.#answers.manual;
+  }
+
+  /** Turned off, everything that waits comes, in order: the live records, then the answers, as of now. */
+  set manual(on: boolean) {
+    this.#answers.manual = on;
+    if (on) return;
+    this.deliverLive(this.pendingLive);
+    while (this.pendingAnswers > 0) this.answer();
+  }
+
+  /** How many questions are not answered yet. */
+  get pendingAnswers(): number {
+    return this.#answers.underWay.length;
+  }
+
+  /** Which ones, in the order in which they were asked. */
+  get pendingQuestions(): readonly Asked[] {
+    return this.#answers.underWay;
+  }
+
+  /** One answer arrives: what was true when it was asked for, or what is true now. Those behind it move up. */
+  answer(index = 0, computed: Computed = "arrives"): void {
+    this.#answers.answer(index, computed);
+  }
+
+  /** How many live records are under way. What is stored while nobody listens to its subject is never sent. */
+  get pendingLive(): number {
+    return this.#feeds.underWay;
+  }
+
+  /** The next ones arrive, in order. */
+  deliverLive(count = 1): void {
+    this.#feeds.deliver(count);
+  }
+
+  /** The next one is lost. */
+  dropLive(): void {
+    this.#feeds.lose(1);
+  }
+
+  // The port.
+
   async state(): Promise<LogState> {
-    const epoch = this.#stream.replaceAll("'", "");
-    const state = await this.#answer("state", { epoch, firstSeq: this.#first, lastSeq: this.#last });
-    const recreated = this.epoch !== state.epoch;
-    this.epoch = state.epoch;
-    if (recreated) this.tell("recreated");
+    const asked = ++this.#askedStates;
+    const state = await this.#ask("state", () => this.stream.state());
+    // An answer that was overtaken by a later one says nothing of the present.
+    if (asked > this.#answeredStates) {
+      this.#answeredStates = asked;
+      const recreated = this.epoch !== state.epoch;
+      this.epoch = state.epoch;
+      if (recreated) this.tell("recreated");
+    }
     return state;
   }
 
   head(subject: string): Promise<StoredRecord | undefined> {
-    return this.#answer("head", this.#newest(subject));
+    return this.#ask("head", () => this.stream.head(subject));
   }
 
   at(seq: number): Promise<StoredRecord | undefined> {
-    const found = this.#records.find((record) => record.seq === seq);
-    return this.#answer("at", found);
+    return this.#ask("at", () => this.stream.at(seq));
   }
 
-  read({ subject, from, records }: PageRequest): Promise<LogPage> {
-    const seq = "seq" in from ? from.seq : 1;
-    const all = this.#records.filter((record) => record.subject === subject && record.seq >= seq);
-    return this.#answer("read", { records: all.slice(0, records), pending: Math.max(0, all.length - records) });
+  read(request: PageRequest): Promise<LogPage> {
+    return this.#ask("read", () => this.stream.read(request));
   }
 
   heads(subjects: readonly string[], upToSeq: number): Promise<ReadonlyMap<string, RecordMark>> {
-    const heads = new Map<string, RecordMark>();
-    for (const subject of subjects) {
-      const newest = this.#records.findLast((record) => record.subject === subject && record.seq <= upToSeq);
-      if (newest !== undefined) heads.set(subject, { seq: newest.seq, check: newest.check });
-    }
-    return this.#answer("heads", heads);
+    return this.#ask("heads", () => this.stream.heads(subjects, upToSeq));
   }
 
   async live(subject: string, onRecord: (record: LiveRecord | undefined) => void): Promise<LiveFeed> {
-    this.#live.set(subject, onRecord);
-    return { close: () => void this.#live.delete(subject) };
+    let feed: LiveFeed | undefined;
+    const open = () => {
+      // The stream knows of it when it was asked, or, computed again, not before the answer arrives.
+      feed?.close();
+      feed = this.#feeds.open(subject, onRecord);
+      return feed;
+    };
+    try {
+      return await this.#ask("live", open);
+    } catch (error) {
+      feed?.close();
+      throw error;
+    }
   }
 
   listen(listener: (event: LogEvent) => void): () => void {
@@ -141,27 +208,29 @@ export class MemoryLog implements EventLog {
     return () => void this.#listeners.delete(listener);
   }
 
-  async close(): Promise<void> {}
-
-  #newest(subject: string): StoredRecord | undefined {
-    return this.#records.findLast((record) => record.subject === subject);
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.connected = false;
+    this.#listeners.clear();
+    this.#disconnect();
+    this.#feeds.lose();
+    this.#answers.fail("the log is closed");
   }
 
-  async #answer<T>(asked: Asked, value: T): Promise<T> {
-    this.asked[asked]++;
+  async #ask<T>(asked: Asked, compute: () => T): Promise<T> {
+    this.#answers.asked[asked]++;
     if (!this.connected) throw new LogUnavailableError("away");
-    await (this.#gates.get(asked) ?? nextTurn());
-    return value;
+    return this.#answers.ask(asked, compute);
+  }
+
+  #send(subject: string, record: LiveRecord | undefined): void {
+    if (!this.connected) return;
+    this.#feeds.send(subject, record);
+    if (!this.manual) this.#feeds.deliver();
   }
 }
 
 /** Lets everything that is due happen: no answer of the memory log takes longer than so many turns of the event loop. */
 export async function settle(turns = 60): Promise<void> {
   for (let i = 0; i < turns; i++) await nextTurn();
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }
