@@ -1,9 +1,10 @@
 /** One line of `--json`; the form stays the same for every scenario. */
 export interface Result {
   readonly scenario: string;
-  /** What was measured: `kata`, or what it is compared with in the same run. */
+  /** What was measured: `kata`, what it is compared with in the same run, or one of them divided by the other. */
   readonly system: string;
   readonly metric: string;
+  /** `ratio` where the runs of two systems are divided, pair by pair. */
   readonly unit: string;
   readonly median: number;
   readonly min: number;
@@ -25,15 +26,20 @@ export function summarize(
     system: about.system,
     metric: about.metric,
     unit: about.unit,
-    median: Math.round(median),
-    min: Math.round(at(0)),
-    max: Math.round(at(sorted.length - 1)),
+    median: rounded(median),
+    min: rounded(at(0)),
+    max: rounded(at(sorted.length - 1)),
     runs: sorted.length,
   };
 }
 
+/** Whole numbers from a thousand on; of smaller ones, ratios among them, four digits say more than is known. */
+function rounded(value: number): number {
+  return Math.abs(value) >= 1_000 ? Math.round(value) : Number(value.toPrecision(4));
+}
+
 /** One result as a line for people. */
 export function describe({ scenario, system, metric, unit, median, min, max, runs }: Result): string {
-  const number = (value: number) => value.toLocaleString("en-US");
+  const number = (value: number) => value.toLocaleString("en-US", { maximumFractionDigits: 4 });
   return `${scenario} · ${system} · ${metric}: ${number(median)} ${unit} (median of ${runs}; ${number(min)}–${number(max)})`;
 }

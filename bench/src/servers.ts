@@ -11,6 +11,9 @@ import { findNatsServer, startNatsServer } from "@kata/dev";
 /** A nats-server and a broker of the bench's own, each a process, on free ports, with a new store. */
 export interface Servers extends AsyncDisposable {
   readonly natsUrl: string;
+  /** The broker's process. */
+  readonly pid: number;
+  readonly port: number;
   readonly wsUrl: string;
   readonly apiKey: string;
   readonly teamId: string;
@@ -18,7 +21,8 @@ export interface Servers extends AsyncDisposable {
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
-export async function startServers(): Promise<Servers> {
+/** @param settings environment variables of the broker */
+export async function startServers(settings: Readonly<Record<string, string>> = {}): Promise<Servers> {
   const { path } = await findNatsServer({ env: process.env, report: (line) => process.stderr.write(`${line}\n`) });
   const directory = await mkdtemp(join(tmpdir(), "kata-bench-"));
   const nats = await startNatsServer({
@@ -31,15 +35,24 @@ export async function startServers(): Promise<Servers> {
   const apiKey = `kat_live_dev_${randomBytes(12).toString("hex")}`;
   const broker = spawn(
     process.execPath,
-    ["--conditions=kata-source", "--import", "tsx", here("../../broker/src/main.ts")],
+    ["--conditions=kata-source", ...profiling(), "--import", "tsx", here("../../broker/src/main.ts")],
     {
-      env: { ...process.env, NATS_URL: nats.url, KATA_PORT: "0", KATA_DEV_API_KEY: apiKey, KATA_DEV_TEAM: "demo" },
+      env: {
+        ...process.env,
+        NATS_URL: nats.url,
+        KATA_PORT: "0",
+        KATA_DEV_API_KEY: apiKey,
+        KATA_DEV_TEAM: "demo",
+        ...settings,
+      },
       stdio: ["ignore", "pipe", "inherit"],
     },
   );
   const port = await listeningPort(broker);
   return {
     natsUrl: nats.url,
+    pid: broker.pid ?? 0,
+    port,
     wsUrl: `ws://127.0.0.1:${port}/ws`,
     apiKey,
     teamId: "demo",
@@ -50,6 +63,12 @@ export async function startServers(): Promise<Servers> {
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** `KATA_BENCH_CPU_PROF=<directory>`: the broker writes a CPU profile there when it ends, for `node --cpu-prof`'s viewers. */
+function profiling(): string[] {
+  const directory = process.env.KATA_BENCH_CPU_PROF;
+  return directory === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${directory}`];
 }
 
 async function listeningPort(broker: ChildProcess): Promise<number> {

@@ -16,10 +16,12 @@ export async function startProcessNats(): Promise<TestNats> {
   binary ??= findNatsServer({ env: process.env, report: () => undefined });
   const { path } = await binary;
   const directory = await mkdtemp(join(tmpdir(), "kata-nats-"));
-  const server = await startOnFreePort(path, directory);
+  const storeDirectory = join(directory, "store");
+  const server = await startOnFreePort(path, directory, storeDirectory);
   return {
     url: server.url,
     port: server.port,
+    storeDirectory,
     kill: () => server.kill(),
     stop: () => server.stop(),
     start: () => server.start(),
@@ -32,12 +34,12 @@ export async function startProcessNats(): Promise<TestNats> {
   };
 }
 
-async function startOnFreePort(path: string, directory: string, attempts = 5): Promise<NatsServer> {
+async function startOnFreePort(path: string, directory: string, storeDir: string, attempts = 5): Promise<NatsServer> {
   try {
     return await startNatsServer({
       binary: path,
       configFile: NATS_CONF,
-      storeDir: join(directory, "store"),
+      storeDir,
       port: await freePort(),
       onParentDeath: "KILL",
       removeOnParentDeath: directory,
@@ -46,6 +48,6 @@ async function startOnFreePort(path: string, directory: string, attempts = 5): P
     // Another test took the port in between.
     const taken = error instanceof NatsServerFailed && error.code === "EADDRINUSE";
     if (!taken || attempts <= 1) throw error;
-    return startOnFreePort(path, directory, attempts - 1);
+    return startOnFreePort(path, directory, storeDir, attempts - 1);
   }
 }

@@ -6,6 +6,8 @@ export interface TestNats extends AsyncDisposable {
   /** nats://127.0.0.1:<port>, the same after kill() or stop() and start(). */
   readonly url: string;
   readonly port: number;
+  /** Where JetStream keeps its files; undefined in a container, whose files are out of reach. */
+  readonly storeDirectory?: string;
   /** SIGKILL; resolves when it is dead. */
   kill(): Promise<void>;
   /** SIGTERM; resolves when it has ended. */

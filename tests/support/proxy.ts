@@ -25,6 +25,14 @@ export interface TestProxy extends AsyncDisposable {
   resume(): void;
 }
 
+/** What becomes of one connection's bytes on their way; it may hold back what is not whole yet. */
+export interface Passage {
+  fromClient(chunk: Buffer): Buffer;
+  fromServer(chunk: Buffer): Buffer;
+}
+
+const UNCHANGED: Passage = { fromClient: (chunk) => chunk, fromServer: (chunk) => chunk };
+
 interface Link {
   readonly client: Socket;
   readonly server: Socket;
@@ -42,8 +50,14 @@ interface Watcher {
   readonly seen: () => void;
 }
 
-/** Starts a proxy to `target` (host 127.0.0.1 unless said). The target need not be there yet. */
-export async function startProxy(target: { host?: string; port: number }): Promise<TestProxy> {
+/**
+ * Starts a proxy to `target` (host 127.0.0.1 unless said). The target need not be there yet. Each connection's bytes go
+ * through a passage of its own; without one they pass as they are.
+ */
+export async function startProxy(
+  target: { host?: string; port: number },
+  openPassage: () => Passage = () => UNCHANGED,
+): Promise<TestProxy> {
   const links = new Set<Link>();
   let connections = 0;
   let refusing = false;
@@ -61,8 +75,10 @@ export async function startProxy(target: { host?: string; port: number }): Promi
     return count;
   };
 
-  const pass = (from: Socket, to: Socket, side: Fuse["from"]): void => {
-    from.on("data", (chunk: Buffer) => {
+  const pass = (from: Socket, to: Socket, side: Fuse["from"], change: (chunk: Buffer) => Buffer): void => {
+    from.on("data", (arrived: Buffer) => {
+      const chunk = change(arrived);
+      if (chunk.length === 0) return;
       for (const watcher of [...watchers]) {
         if (watcher.from !== side || !chunk.includes(watcher.text)) continue;
         watchers.delete(watcher);
@@ -109,8 +125,9 @@ export async function startProxy(target: { host?: string; port: number }): Promi
       socket.on("error", end);
       socket.on("close", end);
     }
-    pass(client, server, "client");
-    pass(server, client, "server");
+    const passage = openPassage();
+    pass(client, server, "client", (chunk) => passage.fromClient(chunk));
+    pass(server, client, "server", (chunk) => passage.fromServer(chunk));
     if (paused) {
       client.pause();
       server.pause();

@@ -97,6 +97,8 @@ async function resumeNothing(log: EventLog, channel: Channel, id: EventId, event
   if (id.check === ORIGIN_CHECK && id.n === 0 && state.firstSeq === id.seq + 1) {
     return { recovery: "complete", eventId, position: { seq: id.seq, check: undefined, line: 0 } };
   }
+  // Where the log lost its end, another one may have come to stand there only now.
+  if (id.seq >= state.firstSeq && (await channel.look(id.seq)) !== undefined) return gap(log, channel, "rewritten");
   return gap(log, channel, "expired");
 }
 

@@ -15,6 +15,8 @@ import { INITIAL, type Input, next, type Phase, placeNow, type SubscriptionState
 /** What a subscription sees of a socket. */
 export interface Reader {
   send(frame: Buffer): void;
+  /** Runs `work`; what it sends may go out together. */
+  batch(work: () => void): void;
   /** Bytes that the socket has not taken yet. */
   buffered(): number;
   join(topic: string): void;
@@ -207,11 +209,13 @@ export class Subscription implements LiveReader {
 
   /** Sends until the socket holds enough. */
   #sendSome(records: readonly ChannelRecord[]): void {
-    for (const record of records) {
-      this.framing.record(record, -1, this.#send);
-      this.#input({ type: "sent", position: endOf(record) });
-      if (this.#full()) return;
-    }
+    this.#reader.batch(() => {
+      for (const record of records) {
+        this.framing.record(record, -1, this.#send);
+        this.#input({ type: "sent", position: endOf(record) });
+        if (this.#full()) return;
+      }
+    });
   }
 
   #join(): void {

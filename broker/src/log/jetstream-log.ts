@@ -114,7 +114,7 @@ class JetStreamLog implements EventLog {
     const records: StoredRecord[] = [];
     let pending = 0;
     // For the server 0 is no bound.
-    await this.#direct({ ...start, next_by_subj: subject, batch, max_bytes: Math.max(1, bytes) }, (answer) => {
+    await this.#directBatch({ ...start, next_by_subj: subject, batch, max_bytes: Math.max(1, bytes) }, (answer) => {
       pending = answer.pending;
       if (answer.record === undefined) return "done";
       records.push(answer.record);
@@ -130,7 +130,7 @@ class JetStreamLog implements EventLog {
     while (missing.length > 0) {
       let pending = 0;
       const before = heads.size;
-      await this.#direct({ multi_last: missing, up_to_seq: upToSeq, max_bytes: HEADS_BYTES }, (answer) => {
+      await this.#directBatch({ multi_last: missing, up_to_seq: upToSeq, max_bytes: HEADS_BYTES }, (answer) => {
         if (answer.record !== undefined) {
           const { seq, check, subject } = answer.record;
           heads.set(subject, { seq, check });
@@ -191,6 +191,17 @@ class JetStreamLog implements EventLog {
     return this.#ask(DIRECT, JSON.stringify(query), (msg) => {
       const answer = directAnswerOf(msg);
       if (answer.record === undefined && answer.status !== 204 && answer.status !== 404) throw unusable(answer);
+      return each(answer);
+    });
+  }
+
+  /** One that is answered in several pieces. On their way through a cluster one of them can get lost: each names the one before. */
+  #directBatch(query: object, each: (answer: DirectAnswer) => "more" | "done"): Promise<void> {
+    let last = 0;
+    return this.#direct(query, (answer) => {
+      if (answer.after !== undefined && answer.after !== last)
+        throw new LogUnavailableError("a piece of an answer got lost");
+      last = answer.record?.seq ?? last;
       return each(answer);
     });
   }

@@ -15,11 +15,20 @@ function recordFrom(headers: HeaderBlock, data: Uint8Array): StoredRecord | unde
   return { seq, subject: headers.last("Nats-Subject"), check: checkFrom(headers, data), data };
 }
 
-/** What a direct get answers with: a record, or a status that ends the answer. */
+/**
+ * What a direct get answers with: a record, or a status that ends the answer. In an answer of several pieces `after` is the
+ * sequence of the piece before, 0 for the first.
+ */
 export type DirectAnswer =
-  | { readonly record: StoredRecord; readonly pending: number; readonly status?: undefined }
+  | {
+      readonly record: StoredRecord;
+      readonly pending: number;
+      readonly after: number | undefined;
+      readonly status?: undefined;
+    }
   | {
       readonly record?: undefined;
+      readonly after: number | undefined;
       readonly status: number;
       readonly description: string;
       /** Records of the asked subjects that stand behind this answer. */
@@ -33,10 +42,11 @@ export function directAnswerOf(msg: Msg): DirectAnswer {
   const pending = headers.lastNumber("Nats-Num-Pending") ?? 0;
   // The status line of a record is whatever its publisher wrote. What the server says for itself has no sequence.
   const record = recordFrom(headers, msg.data);
-  if (record !== undefined) return { record, pending };
+  const after = headers.lastNumber("Nats-Last-Sequence");
+  if (record !== undefined) return { record, pending, after };
   const { status, description } = headers;
   const upTo = headers.lastNumber("Nats-UpTo-Sequence");
-  return { status: status ?? 500, description, pending, upTo };
+  return { status: status ?? 500, description, pending, after, upTo };
 }
 
 /** A message that the stream republished, or `undefined` if it is not one. */

@@ -19,6 +19,7 @@ export interface StreamLimits {
 }
 
 const WEEK_SECONDS = 7 * 86_400;
+const DUPLICATE_WINDOW = nanos(120_000);
 const STREAM_NOT_FOUND = 10059;
 const SUBJECTS = `${SUBJECT_PREFIX}>`;
 
@@ -47,21 +48,28 @@ export async function ensureStream(nc: NatsConnection, limits: StreamLimits = {}
     existing = (await streams.info(STREAM)).config;
   } catch (error) {
     if (!(error instanceof JetStreamApiError) || error.code !== STREAM_NOT_FOUND) throw error;
+    const max_age = chosen.max_age ?? nanos(WEEK_SECONDS * 1000);
     await streams.add({
       name: STREAM,
       storage: StorageType.File,
       retention: RetentionPolicy.Limits,
-      max_age: nanos(WEEK_SECONDS * 1000),
-      duplicate_window: nanos(120_000),
+      max_age,
+      duplicate_window: windowWithin(max_age, DUPLICATE_WINDOW),
       num_replicas: 1,
       ...form,
       ...chosen,
     });
     return;
   }
-  const wanted: Partial<StreamConfig> = { ...form, ...chosen };
+  const duplicate_window = windowWithin(chosen.max_age ?? existing.max_age, existing.duplicate_window);
+  const wanted: Partial<StreamConfig> = { ...form, ...chosen, duplicate_window };
   const differs = Object.entries(wanted).some(
     ([key, value]) => JSON.stringify(existing[key as keyof StreamConfig]) !== JSON.stringify(value),
   );
   if (differs) await streams.update(STREAM, { ...existing, ...wanted });
+}
+
+/** The server refuses to remember message ids for longer than it keeps messages (0: for ever). */
+function windowWithin(maxAge: number, window: number): number {
+  return maxAge === 0 ? window : Math.min(maxAge, window);
 }

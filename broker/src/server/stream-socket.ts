@@ -36,6 +36,11 @@ export class StreamSocket implements Reader {
     else this.#enqueue(frame);
   }
 
+  batch(work: () => void): void {
+    // A frame holds all events of a record: there is little to gather.
+    work();
+  }
+
   buffered(): number {
     return this.#queued + this.#held;
   }

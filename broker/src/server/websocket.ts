@@ -97,12 +97,49 @@ function refuse(ws: WebSocket<Attached>, code: Refusal): void {
   ws.end(ERRORS[code].close, EXPLAINED[code]);
 }
 
+/**
+ * What uWebSockets.js gathers in a cork before it writes: what is sent beyond it in the same cork costs a system call a
+ * frame again.
+ */
+const CORK_BYTES = 16 * 1024;
+/** The header of a frame of less than 64 KiB, which is what matters to how many fit into a cork. */
+const FRAME_HEADER_BYTES = 4;
+
 function createSocket(ws: WebSocket<Attached>, attached: Attached): SessionSocket {
+  let batching = false;
+  let gathered: Buffer[] = [];
+  let bytes = 0;
+  const flush = () => {
+    const frames = gathered;
+    gathered = [];
+    bytes = 0;
+    if (!attached.open || frames.length === 0) return;
+    ws.cork(() => {
+      for (const frame of frames) ws.send(frame, false);
+    });
+  };
   return {
     send(frame) {
-      if (attached.open) ws.send(frame, false);
+      if (!attached.open) return;
+      if (!batching) {
+        ws.send(frame, false);
+        return;
+      }
+      const size = frame.length + FRAME_HEADER_BYTES;
+      if (bytes + size > CORK_BYTES) flush();
+      gathered.push(frame);
+      bytes += size;
     },
-    buffered: () => (attached.open ? ws.getBufferedAmount() : 0),
+    batch(work) {
+      batching = true;
+      try {
+        work();
+      } finally {
+        batching = false;
+        flush();
+      }
+    },
+    buffered: () => (attached.open ? ws.getBufferedAmount() + bytes : 0),
     join(topic) {
       if (attached.open) ws.subscribe(topic);
     },

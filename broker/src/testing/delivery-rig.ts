@@ -10,6 +10,32 @@ export const NAME = "team:demo";
 export const SUBJECT = "kata.team.demo";
 export const OTHER = "kata.team.other";
 
+/** Who is in the live feed, by topic. */
+export class Topics {
+  readonly #members = new Map<string, Set<Reader>>();
+
+  get members(): number {
+    return [...this.#members.values()].reduce((sum, readers) => sum + readers.size, 0);
+  }
+
+  join(topic: string, reader: Reader): void {
+    this.#members.set(topic, (this.#members.get(topic) ?? new Set()).add(reader));
+  }
+
+  leave(topic: string, reader: Reader): void {
+    this.#members.get(topic)?.delete(reader);
+  }
+
+  /** The reader is gone. */
+  forget(reader: Reader): void {
+    for (const readers of this.#members.values()) readers.delete(reader);
+  }
+
+  send(topic: string, frame: Buffer): void {
+    for (const reader of this.#members.get(topic) ?? []) reader.send(frame);
+  }
+}
+
 /** What a reader was sent: an event by its payload, `subscribed` with its recovery, anything else by its type. */
 export class TestReader implements Reader {
   readonly got: string[] = [];
@@ -17,10 +43,10 @@ export class TestReader implements Reader {
   /** What the socket holds unsent; every frame adds `weight`. */
   load = 0;
   weight = 0;
-  readonly #topics: Map<string, Set<TestReader>>;
+  readonly #topics: Topics;
   #drained: () => void = () => undefined;
 
-  constructor(topics: Map<string, Set<TestReader>>) {
+  constructor(topics: Topics) {
     this.#topics = topics;
   }
 
@@ -38,16 +64,20 @@ export class TestReader implements Reader {
     this.load += this.weight;
   }
 
+  batch(work: () => void): void {
+    work();
+  }
+
   buffered(): number {
     return this.load;
   }
 
   join(topic: string): void {
-    this.#topics.set(topic, (this.#topics.get(topic) ?? new Set()).add(this));
+    this.#topics.join(topic, this);
   }
 
   leave(topic: string): void {
-    this.#topics.get(topic)?.delete(this);
+    this.#topics.leave(topic, this);
   }
 
   attach(subscription: Subscription): void {
@@ -65,6 +95,7 @@ export interface DeliveryRig {
   readonly log: MemoryLog;
   readonly delivery: Delivery;
   readonly channels: Channels;
+  readonly topics: Topics;
   readonly defects: unknown[];
   /** How many readers are in the live feed. */
   live(): number;
@@ -73,15 +104,16 @@ export interface DeliveryRig {
 
 export interface DeliveryRigOptions extends Partial<DeliveryLimits> {
   readonly clock?: Clock;
+  /** Default: one of its own, in which everything comes by itself. */
+  readonly log?: MemoryLog;
 }
 
 /** Nothing happens by itself for as long as a test lasts. */
 const NEVER_MS = 1_000_000;
 
 /** The real delivery over a log in memory and sockets that do what the test says. */
-export function createDeliveryRig({ clock, ...limits }: DeliveryRigOptions = {}): DeliveryRig {
-  const log = new MemoryLog();
-  const topics = new Map<string, Set<TestReader>>();
+export function createDeliveryRig({ clock, log = new MemoryLog(), ...limits }: DeliveryRigOptions = {}): DeliveryRig {
+  const topics = new Topics();
   const defects: unknown[] = [];
   const delivery = new Delivery({
     log,
@@ -98,9 +130,7 @@ export function createDeliveryRig({ clock, ...limits }: DeliveryRigOptions = {})
       auditIntervalMs: NEVER_MS,
       ...limits,
     },
-    fanOut: (topic, frame) => {
-      for (const reader of topics.get(topic) ?? []) reader.send(frame);
-    },
+    fanOut: (topic, frame) => topics.send(topic, frame),
     onInvalid: () => undefined,
     onDefect: (error) => defects.push(error),
     ...(clock === undefined ? {} : { clock }),
@@ -109,8 +139,9 @@ export function createDeliveryRig({ clock, ...limits }: DeliveryRigOptions = {})
     log,
     delivery,
     channels: delivery.channels,
+    topics,
     defects,
-    live: () => [...topics.values()].reduce((sum, readers) => sum + readers.size, 0),
+    live: () => topics.members,
     subscribe(request) {
       const reader = new TestReader(topics);
       const subscription = delivery.subscribe({
