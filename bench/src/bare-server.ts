@@ -19,7 +19,7 @@ const LINE_FEED = 0x0a;
 /** What uWebSockets.js gathers before it writes; a send beyond it costs a system call of its own, as does each one after it. */
 const CORK_BYTES = 16 * 1024;
 /** As Kata's WS_HIGH_WATER_BYTES. */
-const HIGH_WATER_BYTES = 1024 * 1024;
+const HIGH_WATER_BYTES = 256 * 1024;
 const CONTROL = { timestamp: new Date(0).toISOString(), eventId: "0-0-0000", encoding: "json" };
 const SUBSCRIBED = JSON.stringify({ type: "subscribed", ...CONTROL, payload: { recovery: "complete" } });
 const CAUGHT_UP = JSON.stringify({ type: "caught_up", ...CONTROL, payload: {} });

@@ -1,6 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { formatEventId, isEventType } from "@kata/protocol/wire";
 import type { StoredRecord } from "../log/event-log.ts";
+import { envelopesOf } from "./envelopes.ts";
 import type { Position } from "./position.ts";
 
 /** A record as a channel's readers get it: its events encoded once, whoever reads them. */
@@ -98,12 +99,10 @@ export function forEachEvent(
   afterLine: number,
   each: (envelope: Buffer, line: number) => void,
 ): void {
-  let start = 0;
-  for (let i = 0; i < record.ends.length; i++) {
-    const end = record.ends[i] as number;
+  const envelopes = envelopesOf(record);
+  for (let i = 0; i < envelopes.length; i++) {
     const line = record.lines[i] as number;
-    if (line > afterLine) each(record.bytes.subarray(start, end), line);
-    start = end + 1;
+    if (line > afterLine) each(envelopes[i] as Buffer, line);
   }
 }
 
