@@ -119,10 +119,15 @@ export class Session implements Connection {
     if (now - this.#movedAt > stallTimeoutMs) {
       return this.end(CLOSE.noProgress, `no progress: nothing was read for ${stallTimeoutMs} ms`);
     }
-    if (now - this.#pingedAt >= heartbeatIntervalMs) {
-      this.#pingedAt = now;
-      this.#socket.ping();
-    }
+    const held = this.#socket.buffered();
+    const pingEveryMs =
+      held === 0 ? heartbeatIntervalMs : Math.min(heartbeatIntervalMs, heartbeatTimeoutMs / 4, stallTimeoutMs / 4);
+    if (now - this.#pingedAt < pingEveryMs) return;
+    this.#pingedAt = now;
+    this.#socket.ping();
+    // A ping makes the socket try to send what it holds. The system tells by itself only when a third of its own buffer is
+    // free, which takes a slow reader minutes; that it took anything at all is progress.
+    if (held > 0 && this.#socket.buffered() <= held) this.drained();
   }
 
   /** [CLOSE-3] Says when to come back, then closes. */

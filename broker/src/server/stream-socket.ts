@@ -7,7 +7,9 @@ import type { FanOut } from "./fan-out.ts";
  * uWebSockets.js tells of a chunked response only whether it holds anything back, and closes one that holds something and
  * was not written to for ten seconds, which a slow reader is no reason for.
  */
-const NUDGE_MS = 4_000;
+export const NUDGE_MS = 4_000;
+/** What is written at a time: that the response has taken a piece is progress, however slow its reader is. */
+const PIECE_BYTES = 32 * 1024;
 
 /** A streamed response as a socket. It keeps what the response does not take at once, so that it knows how much that is. */
 export class StreamSocket implements Reader {
@@ -32,8 +34,9 @@ export class StreamSocket implements Reader {
 
   send(frame: Buffer): void {
     if (!this.#open) return;
-    if (this.#held === 0) this.#write(frame);
-    else this.#enqueue(frame);
+    let at = 0;
+    for (; at < frame.length && this.#held === 0; at += PIECE_BYTES) this.#write(frame.subarray(at, at + PIECE_BYTES));
+    if (at < frame.length) this.#enqueue(frame.subarray(at));
   }
 
   batch(work: () => void): void {
@@ -56,9 +59,9 @@ export class StreamSocket implements Reader {
     this.#fanOut.leave(topic, this);
   }
 
-  /** Keeps a response alive whose reader is slow. */
-  nudge(now: number): void {
-    if (!this.#open || this.#held === 0 || now - this.#nudgedAt < NUDGE_MS) return;
+  /** Keeps a response alive whose reader is slow, and finds out whether it has taken some: at most every so many ms. */
+  nudge(now: number, everyMs: number): void {
+    if (!this.#open || this.#held === 0 || now - this.#nudgedAt < everyMs) return;
     this.#nudgedAt = now;
     if (this.#write(NOTHING)) this.#flush();
   }
@@ -102,9 +105,7 @@ export class StreamSocket implements Reader {
     const queue = this.#queue;
     this.#queue = [];
     this.#queued = 0;
-    let next = 0;
-    while (next < queue.length && this.#held === 0) this.#write(queue[next++] as Buffer);
-    for (; next < queue.length; next++) this.#enqueue(queue[next] as Buffer);
+    for (const frame of queue) this.send(frame);
     this.#onDrain();
     return this.#open && this.#held === 0;
   }

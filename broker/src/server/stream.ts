@@ -7,7 +7,7 @@ import type { Connection } from "./connection.ts";
 import { EVENT_STREAM, NOTHING, positionFrame, retryFrame } from "./event-stream.ts";
 import type { FanOut } from "./fan-out.ts";
 import type { SessionDeps } from "./session.ts";
-import { StreamSocket } from "./stream-socket.ts";
+import { NUDGE_MS, StreamSocket } from "./stream-socket.ts";
 
 /** How long a client waits before it comes back, unless it is told otherwise, milliseconds. */
 const RETRY_MS = 1_000;
@@ -64,7 +64,7 @@ export class Stream implements Connection {
     const { heartbeatIntervalMs, stallTimeoutMs } = this.#config;
     if (this.buffered() === 0) this.#movedAt = now;
     if (now - this.#movedAt > stallTimeoutMs) return this.end();
-    this.#socket.nudge(now);
+    this.#socket.nudge(now, Math.min(NUDGE_MS, stallTimeoutMs / 4));
     if (now - this.#shownAt < heartbeatIntervalMs || this.buffered() > 0) return;
     this.#shownAt = now;
     this.#socket.send(this.#sign());
