@@ -1,7 +1,7 @@
 import type { GapReason } from "@kata/protocol/wire";
 import type { EventLog, LiveFeed, LiveRecord, RecordMark, StoredRecord } from "../log/event-log.ts";
 import { LogUnavailableError } from "../log/event-log.ts";
-import { type ChannelRecord, decodeRecord, endOf } from "./channel-record.ts";
+import { type ChannelRecord, decodeRecord, endOf, positionOf } from "./channel-record.ts";
 import type { Clock } from "./clock.ts";
 import type { DeliveryFigures } from "./figures.ts";
 import type { Framing } from "./framing.ts";
@@ -22,6 +22,8 @@ import { whyBroken } from "./verify.ts";
 export interface ChannelReader {
   /** The place where the reader stands may be gone: look again where to go on. */
   relocate(): void;
+  /** The log has lost what lies behind `end`, which was nothing of the channel's: whoever stands beyond stands there now. */
+  endLost(end: Position): void;
 }
 
 export interface ChannelOptions extends LiveReadersOptions {
@@ -67,6 +69,7 @@ export class Channel {
   #life = 0;
   /** Counts the reasons to look at the log again; one that comes up during a repair makes it start over. */
   #doubts = 0;
+  readonly #waiting = new Map<object, () => void>();
   readonly #shared = new Map<string, Promise<unknown>>();
 
   constructor(options: ChannelOptions) {
@@ -127,14 +130,26 @@ export class Channel {
   /** Looks at the record at `seq`, whichever channel's, and remembers what stands there. */
   async look(seq: number): Promise<StoredRecord | undefined> {
     const { epoch } = this.#log;
+    const { generation } = this.#options.places;
     const record = await this.#log.at(seq);
-    if (record !== undefined) this.#options.places.saw(epoch, record);
+    if (record !== undefined) this.#options.places.saw(epoch, generation, record);
     return record;
   }
 
-  /** Resolves when the channel is open and whole: what it says of its head is then true. */
-  settled(): Promise<void> {
-    return this.#settled;
+  /**
+   * Resolves when the channel is open and whole, and what it says of its head is true; also when it is closed, or `reader`
+   * leaves: nothing is kept for one that is gone, however long the log stays away.
+   */
+  async settled(reader?: ChannelReader): Promise<void> {
+    const waiter = reader ?? {};
+    while (this.#phase !== "open" && !this.closed && (reader === undefined || this.#readers.has(reader))) {
+      await new Promise<void>((resolve) => this.#waiting.set(waiter, resolve));
+    }
+  }
+
+  /** How many wait until it is settled. */
+  get waiting(): number {
+    return this.#waiting.size;
   }
 
   topic(framing: Framing): string {
@@ -147,6 +162,8 @@ export class Channel {
 
   leave(reader: ChannelReader): void {
     this.#readers.delete(reader);
+    this.#waiting.get(reader)?.();
+    this.#waiting.delete(reader);
   }
 
   /**
@@ -196,7 +213,17 @@ export class Channel {
     if (!done()) await this.#settled;
     if (done()) return;
     await this.repair();
-    if (!done()) throw new LogUnavailableError("the log has lost its end");
+    if (done()) return;
+    // Whatever was seen of that end is not there any more.
+    this.#options.places.clear();
+    throw new LogUnavailableError("the log has lost its end");
+  }
+
+  /** The connection was away, or the log is another one: nothing that was heard or read of its end may be believed. */
+  doubt(): void {
+    this.#held.letGo();
+    this.pages.clear();
+    void this.repair();
   }
 
   /** Something may have been missed: compares with the log and reads what is missing. Nothing live is sent meanwhile. */
@@ -232,6 +259,7 @@ export class Channel {
     this.#held.take();
     this.#tail.close();
     this.pages.clear();
+    this.#wake();
   }
 
   async #open(): Promise<void> {
@@ -248,8 +276,7 @@ export class Channel {
     if (this.closed) return;
     this.#tail.begin(finding);
     this.pages.clear();
-    this.#phase = "open";
-    this.#release();
+    this.#goOn();
   }
 
   async #repair(): Promise<void> {
@@ -262,8 +289,7 @@ export class Channel {
     } while (doubts !== this.#doubts && broken === undefined && !this.closed);
     if (this.closed) return;
     if (broken !== undefined) return this.#startAnew();
-    this.#phase = "open";
-    this.#release();
+    this.#goOn();
   }
 
   /** Reads everything up to the log's newest record of the subject; or says why the log is not the one it was. */
@@ -279,14 +305,16 @@ export class Channel {
       const goal = finding.newest?.seq ?? 0;
       // If a record at or before the mark is news, the mark was wrong: better twice than never.
       for (let from = goal > whole.seq ? whole : placeAt(this.head); this.head.seq < goal; ) {
-        const page = await this.pages.read(this.epoch, from);
+        const page = await this.pages.readNow(this.epoch, from);
         if (this.closed) return undefined;
         if (typeof page === "string") return page;
         for (const record of page) if (record.seq > this.head.seq) this.#apply(record);
         from = endOf(page.at(-1) as ChannelRecord);
       }
     }
+    const { mark } = this.#tail;
     this.#tail.caughtUp(finding, difference);
+    if (this.mark.seq < mark.seq) this.#endLost(this.mark);
     return undefined;
   }
 
@@ -296,11 +324,23 @@ export class Channel {
     const broken = await whyBroken(this.#log, epoch, mark);
     if (broken === undefined) return mark;
     if (head.seq === 0 || head.seq === mark.seq) return broken;
-    return (await whyBroken(this.#log, epoch, placeAt(head))) ?? placeAt(head);
+    const brokenAtHead = await whyBroken(this.#log, epoch, placeAt(head));
+    if (brokenAtHead !== undefined) return brokenAtHead;
+    const record = await this.look(head.seq);
+    if (record === undefined) return "expired";
+    // Before anything is sent from there: what comes now lies behind the head, though it may stand before the lost mark.
+    const end = positionOf(record);
+    this.#endLost(end);
+    return end;
+  }
+
+  #endLost(end: Position): void {
+    for (const reader of [...this.#readers]) reader.endLost(end);
   }
 
   /** The log is not the one this channel knew: every reader finds out for itself what that means for it. */
   async #startAnew(): Promise<void> {
+    if (this.closed) return;
     this.#phase = "opening";
     this.#life++;
     this.#options.places.clear();
@@ -335,11 +375,19 @@ export class Channel {
   }
 
   /** Goes on with what arrived meanwhile; a hole in it starts the next repair. */
-  #release(): void {
+  #goOn(): void {
+    this.#phase = "open";
     const { records, letGo } = this.#held.take();
     // Once one of them starts a repair the others are held again.
     for (const record of records) if (!this.#tail.holds(record)) this.#onLive(record);
     if (letGo > this.mark.seq) void this.repair();
+    if (this.#phase === "open") this.#wake();
+  }
+
+  #wake(): void {
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const resolve of waiting) resolve();
   }
 
   #apply(record: ChannelRecord): void {

@@ -32,7 +32,7 @@ export class Channels {
       // Before anything live is believed: the log may have lost its end, and handed the same sequences out again.
       if (event === "disconnected") return;
       this.#places.clear();
-      for (const channel of this.#open.values()) void channel.repair();
+      for (const channel of this.#open.values()) channel.doubt();
     });
     this.#auditLater();
   }

@@ -141,7 +141,7 @@ export class Delivery {
   async history(name: string, subject: string, request: HistoryRequest): Promise<History> {
     const channel: Channel = this.channels.open(name, subject);
     // It reads no further once it has looked, so it need not be told that its place may be gone.
-    const reader = { relocate: () => undefined };
+    const reader = { relocate: () => undefined, endLost: () => undefined };
     channel.enter(reader);
     try {
       return await readHistory(this.#log, channel, request);

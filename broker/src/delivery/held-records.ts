@@ -35,7 +35,14 @@ export class HeldRecords {
     }
     this.#budget.bytes += bytes;
     this.#bytes += bytes;
-    this.#records.push(record);
+    // Its bytes are a piece of whatever came from the server at a time: kept, it would keep all of that.
+    this.#records.push({ ...record, data: new Uint8Array(record.data) });
+  }
+
+  /** Lets go of all: the log may have lost what it said. */
+  letGo(): void {
+    const { records, letGo } = this.take();
+    this.#letGo = records.reduce((greatest, { seq }) => Math.max(greatest, seq), letGo);
   }
 
   /** Hands them out in order with the greatest sequence that was let go (0: none), and holds none any more. */

@@ -1,14 +1,12 @@
 import type { ChannelRecord } from "./channel-record.ts";
 import type { Framing } from "./framing.ts";
-import type { Sweep, Swept } from "./sweep.ts";
+import type { Sweep, Swept, SweptReader } from "./sweep.ts";
 
 /** What a channel needs to know of one that reads it live. */
-export interface LiveReader {
+export interface LiveReader extends SweptReader {
   readonly framing: Framing;
   /** Bytes that its socket has not taken yet. */
   buffered(): number;
-  /** Leave the live feed and go on from the head: the socket takes less than comes. */
-  fallBehind(): void;
 }
 
 export interface LiveReadersOptions {
@@ -47,6 +45,7 @@ export class LiveReaders implements Swept {
   add(reader: LiveReader): void {
     if (this.#readers.has(reader)) return;
     this.#readers.add(reader);
+    this.#options.sweep.joined(reader);
     const known = this.#topics.get(reader.framing);
     if (known !== undefined) {
       known.readers++;
@@ -59,6 +58,7 @@ export class LiveReaders implements Swept {
 
   delete(reader: LiveReader): void {
     if (!this.#readers.delete(reader)) return;
+    this.#options.sweep.left(reader);
     const topic = this.#topics.get(reader.framing) as Topic;
     if (--topic.readers === 0) this.#topics.delete(reader.framing);
     if (this.#readers.size === 0) this.#options.sweep.forget(this);
@@ -72,8 +72,9 @@ export class LiveReaders implements Swept {
   }
 
   sweep(): void {
+    const { sweep, highWaterBytes } = this.#options;
     for (const reader of [...this.#readers]) {
-      if (reader.buffered() > this.#options.highWaterBytes) reader.fallBehind();
+      if (reader.buffered() > highWaterBytes) sweep.empty(reader.socket);
     }
   }
 }

@@ -62,6 +62,12 @@ export class Pages implements PageOwner {
     return page === undefined ? (broken ?? "expired") : recordsFrom(page, from);
   }
 
+  /** The same past what is remembered and past those who wait: for a channel that cannot go on before it knows. */
+  async readNow(epoch: string, position: Position): Promise<readonly ChannelRecord[] | GapReason> {
+    const { page, broken } = await this.#read({ epoch, from: position.seq + 1, proof: position });
+    return page?.records ?? broken ?? "expired";
+  }
+
   /** What stands at `seq`; `undefined` if nothing does. What lies right behind it is remembered where there is room. */
   async standing(epoch: string, seq: number): Promise<Standing | undefined> {
     const { page, foreign } = await this.#get(epoch, seq, undefined);
@@ -71,7 +77,7 @@ export class Pages implements PageOwner {
     if (own?.seq === seq) return { own };
     // Inside a page that is whole, yet not of this channel.
     const stored = await this.#options.look(seq);
-    return stored && { foreign: positionOf(stored) };
+    return stored && { foreign: this.#foreign(stored) };
   }
 
   /** Forgets what was read: the log is not the one it was, or the channel is closed. */
@@ -146,7 +152,13 @@ export class Pages implements PageOwner {
     for (const each of taken) what(each);
   }
 
-  async #read({ epoch, from, proof }: Wanted): Promise<Outcome> {
+  #foreign(stored: StoredRecord): Position {
+    // Whoever gave the page did not know it.
+    if (stored.subject === this.#options.subject) throw new LogUnavailableError("a replica of the log lags behind");
+    return positionOf(stored);
+  }
+
+  async #read({ epoch, from, proof }: Pick<Wanted, "epoch" | "from" | "proof">): Promise<Outcome> {
     const { log, subject, page: limits, look, decode } = this.#options;
     const { records } = await log.read({ subject, from: { seq: from }, ...limits });
     const first = records[0];
@@ -156,7 +168,7 @@ export class Pages implements PageOwner {
       if (stored === undefined) return {};
       if (log.epoch !== epoch) throw new LogUnavailableError("the stream was made anew");
       const page = first === undefined ? undefined : { from, records: records.map(decode) };
-      return { foreign: positionOf(stored), page };
+      return { foreign: this.#foreign(stored), page };
     }
     const broken = await whyBroken(log, epoch, proof ?? positionOf(first as StoredRecord));
     // What stood at `from` a moment ago is gone: the one who looks for it finds out why.

@@ -18,6 +18,12 @@ export interface SeenPlace {
  */
 export class Places {
   readonly #places = new Map<number, SeenPlace>();
+  #generation = 0;
+
+  /** To be taken before the log is asked, and given with its answer: one that was asked for before a clear() counts no more. */
+  get generation(): number {
+    return this.#generation;
+  }
 
   get(epoch: string, seq: number): SeenPlace | undefined {
     const place = this.#places.get(seq);
@@ -25,7 +31,8 @@ export class Places {
   }
 
   /** @param epoch the log's when it was asked for the record */
-  saw(epoch: string, record: StoredRecord): void {
+  saw(epoch: string, generation: number, record: StoredRecord): void {
+    if (generation !== this.#generation) return;
     this.#places.delete(record.seq);
     this.#places.set(record.seq, { epoch, subject: record.subject, end: positionOf(record) });
     if (this.#places.size <= REMEMBERED) return;
@@ -38,5 +45,6 @@ export class Places {
   /** The log may have lost its end, and handed its sequences out again. */
   clear(): void {
     this.#places.clear();
+    this.#generation++;
   }
 }

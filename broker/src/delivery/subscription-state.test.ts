@@ -21,6 +21,7 @@ const INPUTS: Readonly<Record<Input["type"], Input>> = {
   drained: { type: "drained" },
   joined: { type: "joined" },
   "fell behind": { type: "fell behind", end: at(9) },
+  "end lost": { type: "end lost", end: at(3) },
   lost: { type: "lost", end: at(9) },
   closed: { type: "closed", end: at(9) },
 };
@@ -80,6 +81,14 @@ describe("the place of a subscription", () => {
     const state = next(after("located"), { type: "joined" });
     expect(placeNow(state, at(3))?.position.seq).toBe(5);
     expect(next(state, { type: "lost", end: at(3) }).place?.position.seq).toBe(5);
+  });
+
+  it("moves back where the log lost what lies behind, and only then", () => {
+    const live = after("located", "joined", "end lost");
+    expect([live.phase, live.place?.position.seq, placeNow(live, at(4))?.position.seq]).toEqual(["live", 3, 4]);
+    expect(after("located", "full", "end lost").place).toMatchObject({ position: at(3), moved: true });
+    const before = after("located", "full");
+    expect(next(before, { type: "end lost", end: at(5) })).toBe(before);
   });
 
   it("does not move where nothing is sent", () => {

@@ -43,6 +43,8 @@ export type Input =
   | { readonly type: "joined" }
   /** Live, the socket took less than came: it left the live feed at the channel's `end`. */
   | { readonly type: "fell behind"; readonly end: Position }
+  /** The log has lost what lies behind `end`, and nothing of the channel with it. */
+  | { readonly type: "end lost"; readonly end: Position }
   /** The place may be gone: to be looked for anew. `end` is the channel's. */
   | { readonly type: "lost"; readonly end: Position }
   | { readonly type: "closed"; readonly end: Position };
@@ -56,6 +58,7 @@ export const NEXT_PHASE: Readonly<Record<Phase, Readonly<Record<Input["type"], P
     drained: "locating",
     joined: "locating",
     "fell behind": "locating",
+    "end lost": "locating",
     lost: "locating",
     closed: "closed",
   },
@@ -66,6 +69,7 @@ export const NEXT_PHASE: Readonly<Record<Phase, Readonly<Record<Input["type"], P
     drained: "catching up",
     joined: "live",
     "fell behind": "catching up",
+    "end lost": "catching up",
     lost: "locating",
     closed: "closed",
   },
@@ -76,6 +80,7 @@ export const NEXT_PHASE: Readonly<Record<Phase, Readonly<Record<Input["type"], P
     drained: "catching up",
     joined: "paused",
     "fell behind": "paused",
+    "end lost": "paused",
     lost: "locating",
     closed: "closed",
   },
@@ -87,6 +92,7 @@ export const NEXT_PHASE: Readonly<Record<Phase, Readonly<Record<Input["type"], P
     joined: "live",
     // It left because its socket is full.
     "fell behind": "paused",
+    "end lost": "live",
     lost: "locating",
     closed: "closed",
   },
@@ -97,6 +103,7 @@ export const NEXT_PHASE: Readonly<Record<Phase, Readonly<Record<Input["type"], P
     drained: "closed",
     joined: "closed",
     "fell behind": "closed",
+    "end lost": "closed",
     lost: "closed",
     closed: "closed",
   },
@@ -123,6 +130,10 @@ export function next(state: SubscriptionState, input: Input): SubscriptionState 
     case "lost":
     case "closed":
       return { ...state, phase, place: placeNow(state, input.end) };
+    case "end lost":
+      return state.phase !== "closed" && state.place !== undefined && state.place.position.seq > input.end.seq
+        ? { ...state, place: moved(state.place, input.end) }
+        : state;
     case "full":
     case "drained":
       return phase === state.phase ? state : { ...state, phase };

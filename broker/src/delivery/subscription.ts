@@ -47,6 +47,8 @@ export class Subscription implements LiveReader {
   readonly #channel: Channel;
   readonly #reader: Reader;
   #state: SubscriptionState = INITIAL;
+  /** Goes on with a start that waits until the socket has room. */
+  #roomy: (() => void) | undefined;
   /** Which run is the one in force; every other one ends at its next step. */
   #run = 0;
 
@@ -68,6 +70,10 @@ export class Subscription implements LiveReader {
     return { epoch: place.epoch, position: phase === "locating" ? ORIGIN : place.position };
   }
 
+  get socket(): Reader {
+    return this.#reader;
+  }
+
   get channel(): Channel {
     return this.#channel;
   }
@@ -81,9 +87,11 @@ export class Subscription implements LiveReader {
     this.#locate(request, commandId);
   }
 
-  /** The socket took bytes. */
+  /** The socket took bytes. Below half its mark there is room for more than the piece of a page. */
   drained(): void {
-    if (this.#state.phase !== "paused" || this.#full()) return;
+    if (this.#reader.buffered() > this.#options.highWaterBytes / 2) return;
+    this.#roomy?.();
+    if (this.#state.phase !== "paused") return;
     this.#input({ type: "drained" });
     this.#goOn();
   }
@@ -110,6 +118,10 @@ export class Subscription implements LiveReader {
     this.#input({ type: "lost", end: this.#channel.end });
     const eventId = this.#lastId();
     this.#locate(eventId === undefined ? { kind: "now" } : { kind: "after", eventId }, undefined);
+  }
+
+  endLost(end: Position): void {
+    this.#input({ type: "end lost", end });
   }
 
   #input(input: Input): void {
@@ -141,13 +153,23 @@ export class Subscription implements LiveReader {
     const stopped = () => this.#run !== run;
     this.#do(run, async () => {
       const found = await whileAway({ log, clock, stopped }, async () => {
-        await this.#channel.settled();
+        await this.#channel.settled(this);
+        if (stopped()) return undefined;
         const { life } = this.#channel;
         return { life, start: await locate(log, this.#channel, request, stopped) };
       });
       if (found === undefined || stopped()) return;
-      // The log changed while it was asked. Looked at here, in the tick of `subscribed`: from then on relocate() tells.
-      if (this.#channel.life !== found.life) return this.#locate(request, commandId);
+      // The log changed while it was asked. Looked at here, in the tick of `subscribed`: from then on the channel tells.
+      const changed = this.#channel.life !== found.life || found.start.position.seq > this.#channel.mark.seq;
+      if (changed) return this.#locate(request, commandId);
+      // The rest of a record would have to be kept, or sent into a full socket: looked up again when there is room.
+      if (found.start.rest !== undefined && this.#full()) {
+        await new Promise<void>((resolve) => {
+          this.#roomy = resolve;
+        });
+        this.#roomy = undefined;
+        return stopped() ? undefined : this.#locate(request, commandId);
+      }
       this.#announce(found.start, commandId);
       this.#goOn();
     });
@@ -193,7 +215,7 @@ export class Subscription implements LiveReader {
     const channel = this.#channel;
     const stopped = () => this.#run !== run;
     const page = await whileAway({ log, clock, stopped }, async () => {
-      await channel.settled();
+      await channel.settled(this);
       if (stopped()) return undefined;
       const read = await channel.pages.read(channel.epoch, position);
       if (typeof read !== "string") await channel.reach((read[0] as ChannelRecord).seq);
@@ -211,9 +233,10 @@ export class Subscription implements LiveReader {
   #sendSome(records: readonly ChannelRecord[]): void {
     this.#reader.batch(() => {
       for (const record of records) {
+        // Before each: others of this socket may have filled it while the log was asked.
+        if (this.#full()) return;
         this.framing.record(record, -1, this.#send);
         this.#input({ type: "sent", position: endOf(record) });
-        if (this.#full()) return;
       }
     });
   }

@@ -67,6 +67,7 @@ export class Survey {
   }
 
   async #find(subjects: readonly string[]): Promise<Found> {
+    const { generation } = this.#places;
     const { epoch, firstSeq, lastSeq } = await this.#log.state();
     const record = lastSeq === 0 ? undefined : await this.#log.at(lastSeq);
     const newest = new Map<string, RecordMark>();
@@ -82,7 +83,7 @@ export class Survey {
     }
     if (this.#log.epoch !== epoch) throw new LogUnavailableError("the stream was made anew");
     const gone = lastSeq === 0 ? ORIGIN : { seq: lastSeq, check: undefined, line: 0 };
-    if (record !== undefined) this.#places.saw(epoch, record);
+    if (record !== undefined) this.#places.saw(epoch, generation, record);
     return { epoch, firstSeq, last: record === undefined ? gone : positionOf(record), newest };
   }
 

@@ -7,12 +7,21 @@ export interface Swept {
   sweep(): void;
 }
 
+/** One that reads a channel live. */
+export interface SweptReader {
+  /** The same for all that one socket reads. */
+  readonly socket: object;
+  /** Leave the live feed and go on from the head: the socket takes less than comes. */
+  fallBehind(): void;
+}
+
 /**
- * When to look at the readers' buffers. The bytes of all channels count together: a socket that reads a hundred
- * channels holds no more beyond its mark than one that reads a single one.
+ * When to look at the readers' buffers, and what a full one leaves. The bytes of all channels count together, and a full
+ * socket leaves all that it reads live: one that reads a hundred channels holds no more than one that reads a single one.
  */
 export class Sweep {
   readonly #due = new Set<Swept>();
+  readonly #live = new Map<object, Set<SweptReader>>();
   #bytes = 0;
 
   /** These readers were sent so many bytes. */
@@ -29,5 +38,21 @@ export class Sweep {
   /** These readers are no more. */
   forget(readers: Swept): void {
     this.#due.delete(readers);
+  }
+
+  joined(reader: SweptReader): void {
+    const readers = this.#live.get(reader.socket);
+    if (readers === undefined) this.#live.set(reader.socket, new Set([reader]));
+    else readers.add(reader);
+  }
+
+  left(reader: SweptReader): void {
+    const readers = this.#live.get(reader.socket);
+    if (readers?.delete(reader) && readers.size === 0) this.#live.delete(reader.socket);
+  }
+
+  /** Has a full socket leave every channel that it reads live. */
+  empty(socket: object): void {
+    for (const reader of [...(this.#live.get(socket) ?? [])]) reader.fallBehind();
   }
 }
