@@ -19,6 +19,17 @@ export function describeHistory(create: () => Promise<LogRig>, options: Contract
       });
     });
 
+    it("says when it was stored", async () => {
+      await using rig = await create();
+      await rig.store(SUBJECT);
+      const before = await rig.time();
+      await rig.store(SUBJECT);
+      const after = await rig.time();
+      const storedAtMs = (await rig.log.head(SUBJECT))?.storedAtMs;
+      expect(storedAtMs).toBeGreaterThanOrEqual(before);
+      expect(storedAtMs).toBeLessThanOrEqual(after);
+    });
+
     it("is undefined where nothing was stored, or nothing is left", async () => {
       await using rig = await create();
       expect(await rig.log.head(SUBJECT)).toBeUndefined();

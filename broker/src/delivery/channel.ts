@@ -1,6 +1,7 @@
 import type { GapReason } from "@kata/protocol/wire";
 import type { EventLog, LiveFeed, LiveRecord, RecordMark, StoredRecord } from "../log/event-log.ts";
 import { LogUnavailableError } from "../log/event-log.ts";
+import { Fresh } from "../log/fresh.ts";
 import { type ChannelRecord, decodeRecord, endOf, positionOf } from "./channel-record.ts";
 import type { Clock } from "./clock.ts";
 import type { DeliveryFigures } from "./figures.ts";
@@ -70,7 +71,7 @@ export class Channel {
   /** Counts the reasons to look at the log again; one that comes up during a repair makes it start over. */
   #doubts = 0;
   readonly #waiting = new Map<object, () => void>();
-  readonly #shared = new Map<string, Promise<unknown>>();
+  readonly #shared = new Map<string, Fresh<unknown>>();
 
   constructor(options: ChannelOptions) {
     this.#options = options;
@@ -110,11 +111,16 @@ export class Channel {
     return this.#tail.mark;
   }
 
+  /** Everything before this sequence is known to be trimmed; more may be. */
+  get trimmedBelow(): number {
+    return this.#tail.trimmedBelow;
+  }
+
   get ring(): Ring {
     return this.#tail.ring;
   }
 
-  /** Counts how often the log turned out to be another one: what was found out in one life says nothing in the next. */
+  /** Counts how often the log turned out to be another one, or may have: what was found out in one life says nothing in the next. */
   get life(): number {
     return this.#life;
   }
@@ -182,15 +188,19 @@ export class Channel {
     return seq >= this.#tail.firstSeq ? this.#options.places.get(this.epoch, seq) : undefined;
   }
 
-  /** One asks for all who want the same at the same time; what was found out in one life is not shared in the next. */
-  shared<T>(what: string, ask: () => Promise<T>): Promise<T> {
+  /** Asked once for all who want the same at the same time; what was found out in one life is not shared in the next. */
+  async shared<T>(what: string, ask: () => Promise<T>): Promise<T> {
     const key = `${this.#life} ${what}`;
-    let asking = this.#shared.get(key) as Promise<T> | undefined;
-    if (asking === undefined) {
-      asking = ask().finally(() => this.#shared.delete(key));
-      this.#shared.set(key, asking);
+    let fresh = this.#shared.get(key) as Fresh<T> | undefined;
+    if (fresh === undefined) {
+      fresh = new Fresh(ask);
+      this.#shared.set(key, fresh);
     }
-    return asking;
+    try {
+      return await fresh.ask();
+    } finally {
+      if (fresh.idle && this.#shared.get(key) === fresh) this.#shared.delete(key);
+    }
   }
 
   /** The caller stands at the head and has joined the topic in this very tick. */
@@ -200,6 +210,11 @@ export class Channel {
 
   leaveLive(reader: LiveReader): void {
     this.#live.delete(reader);
+  }
+
+  /** A socket is full: what comes live in whichever channel would only be added to that. */
+  socketFull(socket: object): void {
+    this.#options.sweep.empty(socket);
   }
 
   /**
@@ -221,6 +236,7 @@ export class Channel {
 
   /** The connection was away, or the log is another one: nothing that was heard or read of its end may be believed. */
   doubt(): void {
+    this.#life++;
     this.#held.letGo();
     this.pages.clear();
     void this.repair();
@@ -272,11 +288,14 @@ export class Channel {
 
   /** Takes the log's word for where the channel stands now. */
   async #start(): Promise<void> {
+    const doubts = this.#doubts;
     const finding = await this.#options.survey.ask(this.subject);
     if (this.closed) return;
     this.#tail.begin(finding);
     this.pages.clear();
     this.#goOn();
+    // Something came up while the log was asked, and what was found may be older than that.
+    if (doubts !== this.#doubts) void this.repair();
   }
 
   async #repair(): Promise<void> {
@@ -299,7 +318,7 @@ export class Channel {
     if (finding.epoch !== this.epoch) return "reset";
     const difference = this.#tail.compare(finding);
     if (difference === "rewritten") return "rewritten";
-    if (difference !== "same") {
+    if (difference !== "same" || !this.#tail.provesWhole(finding)) {
       const whole = await this.#wholeFrom();
       if (typeof whole === "string") return whole;
       const goal = finding.newest?.seq ?? 0;

@@ -32,7 +32,7 @@ export interface HistoryRequest {
 export async function readHistory(log: EventLog, channel: Channel, request: HistoryRequest): Promise<History> {
   await channel.settled();
   const { life } = channel;
-  const start = await locate(log, channel, request.start, () => channel.closed);
+  const start = await locate(log, channel, request.start);
   const reading = new Reading(request, start);
   if (start.rest !== undefined) reading.add(start.rest.record, start.rest.afterLine);
   let { position } = start;

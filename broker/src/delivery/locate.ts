@@ -3,13 +3,15 @@ import { type EventLog, LogUnavailableError } from "../log/event-log.ts";
 import type { Channel } from "./channel.ts";
 import { type ChannelRecord, decodeRecord, endOf, positionOf } from "./channel-record.ts";
 import { ORIGIN, type Position, positionId } from "./position.ts";
-import { findRewind } from "./rewind.ts";
+import { findLast, findSince, type RewindTarget } from "./rewind.ts";
 
 /** Where a subscription is asked to start. */
 export type StartRequest =
   | { readonly kind: "now" }
   | { readonly kind: "after"; readonly eventId: string }
   | { readonly kind: "rewind"; readonly rewind: Rewind }
+  /** With the first event stored at or after this time (ms since 1970). */
+  | { readonly kind: "since"; readonly timeMs: number }
   /** Everything that exists, because the place it stood at is gone. */
   | { readonly kind: "gap"; readonly reason: GapReason };
 
@@ -24,27 +26,30 @@ export interface Start {
   readonly rest?: { readonly record: ChannelRecord; readonly afterLine: number };
 }
 
+/** A rewind by seconds counts from the moment when it was asked for, however long the log does not answer. */
+export function askedAt(request: StartRequest, nowMs: number): StartRequest {
+  if (request.kind !== "rewind" || request.rewind === "all" || !("seconds" in request.rewind)) return request;
+  return { kind: "since", timeMs: nowMs - request.rewind.seconds * 1_000 };
+}
+
 /** Finds where a subscription starts, asking the log only for what memory cannot tell. The channel must be settled. */
-export async function locate(
-  log: EventLog,
-  channel: Channel,
-  request: StartRequest,
-  stopped: () => boolean,
-): Promise<Start> {
-  const start = await find(log, channel, request, stopped);
+export async function locate(log: EventLog, channel: Channel, request: StartRequest): Promise<Start> {
+  const start = await find(log, channel, request);
   // The log may know more than the live feed has brought: joining now would let older events follow.
   await channel.reach(start.position.seq);
   return start;
 }
 
-function find(log: EventLog, channel: Channel, request: StartRequest, stopped: () => boolean): Start | Promise<Start> {
+function find(log: EventLog, channel: Channel, request: StartRequest): Start | Promise<Start> {
   switch (request.kind) {
     case "now":
       return now(channel);
     case "after":
       return resume(log, channel, request.eventId);
     case "rewind":
-      return rewind(log, channel, request.rewind, stopped);
+      return rewind(log, channel, request.rewind);
+    case "since":
+      return since(log, channel, request.timeMs);
     case "gap":
       return gap(log, channel, request.reason);
   }
@@ -68,23 +73,31 @@ async function resume(log: EventLog, channel: Channel, eventId: string): Promise
     throw new LogUnavailableError("the stream was made anew");
   }
   if (id.seq === 0) return resumeOrigin(log, channel, id, eventId);
-  const found = remembered(channel, id.seq) ?? (await lookUp(channel, id.seq));
+  // [ID-3] A place where nothing stood: memory may still know what was trimmed from there.
+  const trimmed = id.check === ORIGIN_CHECK;
+  const known = trimmed ? undefined : remembered(channel, id.seq);
+  // After an outage longer than retention everybody comes back to a place that is gone: the log need not say so to each.
+  if (known === undefined && id.seq < channel.trimmedBelow - 1) return gap(log, channel, "expired");
+  const found = known ?? (await (trimmed ? lookAt(channel, id.seq) : lookUp(channel, id.seq)));
   if (found === undefined) return resumeNothing(log, channel, id, eventId);
   if (found.end.check !== id.check) return gap(log, channel, "rewritten");
   if (id.n > found.end.line) return gap(log, channel, "unknown");
   const position = found.end;
   // An anchor may be any record of the log [ID-4]; only in one of the channel's own can something be left to send.
   if (id.n === position.line || !found.own) return { recovery: "complete", eventId, position };
-  const record = found.record ?? (await ownRecord(log, channel, id.seq));
+  const record = found.record ?? (await lookAt(channel, id.seq))?.record;
+  // Memory knows that it was there; what is left of it to send is gone.
+  if (record === undefined) return resumeNothing(log, channel, id, eventId);
   return { recovery: "complete", eventId, position, rest: { record, afterLine: id.n } };
 }
 
 /** [ID-3] From the place before everything. */
 async function resumeOrigin(log: EventLog, channel: Channel, id: EventId, eventId: string): Promise<Start> {
   if (id.check !== ORIGIN_CHECK || id.n > 0) return gap(log, channel, "unknown");
+  const start = await everything(log, channel);
+  // Afterwards: while nothing is trimmed, what was found first is the first there ever was.
   const { firstSeq } = await log.state();
   if (firstSeq > 1) return gap(log, channel, "expired");
-  const start = await everything(log, channel);
   return { ...start, recovery: "complete", eventId };
 }
 
@@ -102,10 +115,25 @@ async function resumeNothing(log: EventLog, channel: Channel, id: EventId, event
   return gap(log, channel, "expired");
 }
 
-async function rewind(log: EventLog, channel: Channel, wish: Rewind, stopped: () => boolean): Promise<Start> {
+function rewind(log: EventLog, channel: Channel, wish: Rewind): Promise<Start> {
   if (wish === "all") return everything(log, channel);
+  if ("seconds" in wish) return since(log, channel, Date.now() - wish.seconds * 1_000);
+  // Many ask for the same when they come back at once.
+  const { count } = wish;
+  return rewound(log, channel, () => channel.shared(`last ${count}`, () => findLast(log, channel, count)));
+}
+
+function since(log: EventLog, channel: Channel, timeMs: number): Promise<Start> {
+  return rewound(log, channel, () => findSince(log, channel, timeMs));
+}
+
+async function rewound(
+  log: EventLog,
+  channel: Channel,
+  find: () => Promise<RewindTarget | "everything" | undefined>,
+): Promise<Start> {
   const present = now(channel);
-  const found = await findRewind(log, channel, wish, stopped);
+  const found = await find();
   if (found === undefined) return present;
   if (found === "everything") return everything(log, channel);
   if (found.rest !== undefined) {
@@ -175,15 +203,13 @@ async function lookUp(channel: Channel, seq: number): Promise<Found | undefined>
     if ("foreign" in standing) return { end: standing.foreign, own: false };
     return { end: endOf(standing.own), own: true, record: standing.own };
   }
+  return lookAt(channel, seq);
+}
+
+async function lookAt(channel: Channel, seq: number): Promise<Found | undefined> {
   const stored = await channel.look(seq);
   if (stored === undefined) return undefined;
   const end = positionOf(stored);
   if (stored.subject !== channel.subject) return { end, own: false };
   return { end, own: true, record: decodeRecord(stored, channel.name, channel.epoch) };
-}
-
-async function ownRecord(log: EventLog, channel: Channel, seq: number): Promise<ChannelRecord> {
-  const stored = await log.at(seq);
-  if (stored === undefined) throw new LogUnavailableError("the anchor was trimmed while it was looked for");
-  return decodeRecord(stored, channel.name, channel.epoch);
 }

@@ -1,4 +1,3 @@
-import type { Rewind } from "@kata/protocol/wire";
 import { type EventLog, LogUnavailableError } from "../log/event-log.ts";
 import type { Channel } from "./channel.ts";
 import { type ChannelRecord, decodeRecord } from "./channel-record.ts";
@@ -8,45 +7,30 @@ export type RewindTarget =
   | { readonly firstSeq: number; readonly rest?: undefined }
   | { readonly rest: { readonly record: ChannelRecord; readonly afterLine: number } };
 
-type Wish = Exclude<Rewind, "all">;
-
 /**
- * [SUBSCRIBE-5] Finds where the last n events, or the last s seconds, begin. `undefined`: nothing of the past is
- * wanted or there is none; `"everything"`: more is wanted than there is.
+ * [SUBSCRIBE-5] Finds the first event stored at or after a time (ms since 1970). `undefined`: there is none.
+ *
+ * @throws LogUnavailableError if a replica of the log answered that lags behind
  */
-export async function findRewind(
-  log: EventLog,
-  channel: Channel,
-  wish: Wish,
-  stopped: () => boolean,
-): Promise<RewindTarget | "everything" | undefined> {
-  if ("seconds" in wish) {
-    const { records } = await log.read({
-      subject: channel.subject,
-      from: { timeMs: Date.now() - wish.seconds * 1000 },
-      records: 1,
-      bytes: 1,
-    });
-    if (records[0] !== undefined) return { firstSeq: records[0].seq };
-    if (!(await holdsHead(log, channel))) throw new LogUnavailableError("a replica of the log lags behind");
-    return undefined;
+export async function findSince(log: EventLog, channel: Channel, timeMs: number): Promise<RewindTarget | undefined> {
+  const { records } = await log.read({ subject: channel.subject, from: { timeMs }, records: 1, bytes: 1 });
+  if (records[0] !== undefined) return { firstSeq: records[0].seq };
+  const newest = await log.head(channel.subject);
+  if (newest !== undefined && newest.storedAtMs >= timeMs) {
+    throw new LogUnavailableError("a replica of the log lags behind");
   }
-  if (wish.count === 0) return undefined;
-  const recent = channel.ring.lastEvents(wish.count);
-  if (recent !== undefined) return { rest: recent };
-  return findLastEvents(log, channel, wish.count, stopped);
+  return undefined;
 }
 
-/** Whether the replica that answered is as far as the channel. A head that was trimmed is behind it, too. */
-async function holdsHead(log: EventLog, channel: Channel): Promise<boolean> {
-  if (channel.head.seq === 0) return true;
-  const { records } = await log.read({
-    subject: channel.subject,
-    from: { seq: channel.head.seq },
-    records: 1,
-    bytes: 1,
-  });
-  return records[0] !== undefined || (await log.head(channel.subject)) === undefined;
+/** [SUBSCRIBE-5] Finds where the last `count` events begin. `undefined`: there is none; `"everything"`: there are fewer. */
+export async function findLast(
+  log: EventLog,
+  channel: Channel,
+  count: number,
+): Promise<RewindTarget | "everything" | undefined> {
+  if (count === 0) return undefined;
+  const recent = channel.ring.lastEvents(count);
+  return recent === undefined ? findLastEvents(log, channel, count) : { rest: recent };
 }
 
 /** How many records the search for the last events looks at first. */
@@ -62,13 +46,12 @@ async function findLastEvents(
   log: EventLog,
   channel: Channel,
   count: number,
-  stopped: () => boolean,
 ): Promise<RewindTarget | "everything" | undefined> {
   const end = channel.head.seq;
   if (end === 0) return undefined;
   // Records hold one event or hundreds, or none that is valid: each round looks four times as far back.
   for (let wanted = Math.min(count, FIRST_LOOK); ; wanted *= 4) {
-    if (stopped()) throw new LogUnavailableError("nobody waits for it any more");
+    if (channel.closed || channel.readers === 0) throw new LogUnavailableError("nobody waits for it any more");
     const start = await recordsBack(log, channel.subject, wanted, end);
     const tail = await lastOf(log, channel, start.seq, end, count);
     if (tail.events >= count) {

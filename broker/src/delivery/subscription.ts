@@ -7,7 +7,7 @@ import { encodeControl } from "./control.ts";
 import type { DeliveryFigures } from "./figures.ts";
 import type { Framing } from "./framing.ts";
 import type { LiveReader } from "./live-readers.ts";
-import { locate, type Start, type StartRequest } from "./locate.ts";
+import { askedAt, locate, type Start, type StartRequest } from "./locate.ts";
 import { whileAway } from "./pause.ts";
 import { ORIGIN, type Position, positionId } from "./position.ts";
 import { INITIAL, type Input, next, type Phase, placeNow, type SubscriptionState } from "./subscription-state.ts";
@@ -84,7 +84,7 @@ export class Subscription implements LiveReader {
 
   start(request: StartRequest, commandId: CommandId | undefined): void {
     this.#channel.enter(this);
-    this.#locate(request, commandId);
+    this.#locate(askedAt(request, Date.now()), commandId);
   }
 
   /** The socket took bytes. Below half its mark there is room for more than the piece of a page. */
@@ -156,7 +156,7 @@ export class Subscription implements LiveReader {
         await this.#channel.settled(this);
         if (stopped()) return undefined;
         const { life } = this.#channel;
-        return { life, start: await locate(log, this.#channel, request, stopped) };
+        return { life, start: await locate(log, this.#channel, request) };
       });
       if (found === undefined || stopped()) return;
       // The log changed while it was asked. Looked at here, in the tick of `subscribed`: from then on the channel tells.
@@ -196,7 +196,10 @@ export class Subscription implements LiveReader {
 
   async #catchUp(run: number): Promise<void> {
     while (this.#run === run) {
-      if (this.#full()) return this.#input({ type: "full" });
+      if (this.#full()) {
+        this.#channel.socketFull(this.#reader);
+        return this.#input({ type: "full" });
+      }
       const { position } = this.#state.place as { position: Position };
       const recent = this.#channel.after(position);
       if (recent === undefined) {

@@ -6,11 +6,11 @@ import { ORIGIN, type Position } from "./position.ts";
 /** Where a subject stands in the log. */
 export interface Finding {
   readonly epoch: string;
-  /** The oldest sequence that was left. */
+  /** The oldest sequence that was left, when it was known that a subject has no record. */
   readonly firstSeq: number;
   /** The end of the log when it was looked at: its newest record, whichever subject's. */
   readonly last: Position;
-  /** The subject's newest record; `undefined` if the log holds none. */
+  /** The subject's newest record, at `last` or before it; `undefined` if the log holds none. */
   readonly newest: RecordMark | undefined;
 }
 
@@ -52,12 +52,19 @@ export class Survey {
     // Those who ask in the same tick are counted in.
     await Promise.resolve();
     while (this.#asking.size > 0) {
-      const asking = this.#asking;
-      this.#asking = new Map();
+      // No more than one answer can hold: who comes meanwhile does not wait for all that an audit asks.
+      const asking = new Map([...this.#asking].slice(0, BATCH));
+      for (const subject of asking.keys()) this.#asking.delete(subject);
       try {
         const { newest, ...found } = await this.#find([...asking.keys()]);
         for (const [subject, all] of asking) {
-          for (const { settle } of all) settle({ ...found, newest: newest.get(subject) });
+          const its = newest.get(subject);
+          // Asked one by one, and stored since the end was looked at: what stood up to there nobody has said.
+          const moved = its !== undefined && its.seq > found.last.seq;
+          for (const { settle, fail } of all) {
+            if (moved) fail(new LogUnavailableError("the log has moved on while it was asked"));
+            else settle({ ...found, newest: its });
+          }
         }
       } catch (error) {
         for (const { fail } of [...asking.values()].flat()) fail(error);
@@ -68,19 +75,19 @@ export class Survey {
 
   async #find(subjects: readonly string[]): Promise<Found> {
     const { generation } = this.#places;
-    const { epoch, firstSeq, lastSeq } = await this.#log.state();
+    const { epoch, firstSeq: before, lastSeq } = await this.#log.state();
     const record = lastSeq === 0 ? undefined : await this.#log.at(lastSeq);
     const newest = new Map<string, RecordMark>();
     if (record !== undefined) {
-      for (let i = 0; i < subjects.length; i += BATCH) {
-        for (const [subject, mark] of await this.#headsUpTo(record, subjects.slice(i, i + BATCH)))
-          newest.set(subject, mark);
-      }
+      for (const [subject, mark] of await this.#headsUpTo(record, subjects)) newest.set(subject, mark);
     } else if (lastSeq > 0) {
       // The newest record of all is gone. Without it no replica can prove how far it is: the leader is asked.
       const heads = await Promise.all(subjects.map((subject) => this.#log.head(subject)));
       for (const head of heads) if (head !== undefined) newest.set(head.subject, { seq: head.seq, check: head.check });
     }
+    // Of a subject without a record one may have been trimmed since: what that would have taken is asked afterwards.
+    const all = subjects.every((subject) => newest.has(subject));
+    const firstSeq = all ? before : (await this.#log.state()).firstSeq;
     if (this.#log.epoch !== epoch) throw new LogUnavailableError("the stream was made anew");
     const gone = lastSeq === 0 ? ORIGIN : { seq: lastSeq, check: undefined, line: 0 };
     if (record !== undefined) this.#places.saw(epoch, generation, record);

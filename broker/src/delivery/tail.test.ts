@@ -54,6 +54,12 @@ describe("how a live record fits", () => {
     expect(tail().judge(given)).toBe(expected);
   });
 
+  it("the first of a channel is next only right behind the place that is known: one before it may be gone unseen", () => {
+    const empty = new Tail(0, new RingMemory(0));
+    empty.begin(found(10));
+    expect([empty.judge(live(11, 0)), empty.judge(live(12, 0))]).toEqual(["next", "misfit"]);
+  });
+
   it("what was applied is a repeat, also behind the head", () => {
     const known = tail([11, 13]);
     expect(known.judge(live(11, 8))).toBe("repeat");
@@ -102,7 +108,9 @@ describe("an audit agrees", () => {
     const asked = before(known);
     known.apply(record(11));
     known.apply(record(12));
-    for (const newest of [8, 11, 12]) expect(known.agrees(asked, found(12, newest))).toBe(true);
+    for (const finding of [found(10, 8), found(11, 11), found(12, 12)]) expect(known.agrees(asked, finding)).toBe(true);
+    // What came would have been found, unless it is gone, and something else with it.
+    for (const finding of [found(12, 8), found(11, 8), found(12)]) expect(known.agrees(asked, finding)).toBe(false);
   });
 
   it.each([
@@ -115,6 +123,14 @@ describe("an audit agrees", () => {
   ])("not if %s", (_what, finding) => {
     const known = tail();
     expect(known.agrees(before(known), finding)).toBe(false);
+  });
+
+  it("of a channel without a record only while nothing was trimmed behind the place that it knows", () => {
+    const empty = new Tail(0, new RingMemory(0));
+    empty.begin(found(10));
+    expect(empty.agrees(before(empty), { ...found(20), firstSeq: 11 })).toBe(true);
+    expect(empty.agrees(before(empty), { ...found(20), firstSeq: 12 })).toBe(false);
+    expect(tail().agrees(before(tail()), { ...found(20, 8), firstSeq: 8 })).toBe(true);
   });
 
   it("not if the log's newest is between what was applied, and is none of it", () => {

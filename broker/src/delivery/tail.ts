@@ -22,6 +22,7 @@ export class Tail {
   readonly #ringMemory: RingMemory;
   #epoch = "";
   #firstSeq = 0;
+  #trimmedBelow = 0;
   #ring: Ring;
   #head = NONE;
   #end = ORIGIN;
@@ -57,6 +58,11 @@ export class Tail {
     return this.#firstSeq;
   }
 
+  /** Everything before this sequence is known to be trimmed; more may be. */
+  get trimmedBelow(): number {
+    return this.#trimmedBelow;
+  }
+
   /** The recent records, complete up to the head. */
   get ring(): Ring {
     return this.#ring;
@@ -66,9 +72,10 @@ export class Tail {
   begin({ epoch, firstSeq, last, newest = NONE }: Finding): void {
     this.#epoch = epoch;
     this.#firstSeq = firstSeq;
+    this.#trimmedBelow = firstSeq;
     this.#head = newest;
     this.#end = ORIGIN;
-    this.#mark = newest.seq > last.seq ? placeAt(newest) : last;
+    this.#mark = last;
     this.#ring.close();
     this.#ring = new Ring(this.#ringBytes, newest.seq, this.#ringMemory);
   }
@@ -88,8 +95,17 @@ export class Tail {
     return newest.seq > seq ? "newer" : "older";
   }
 
+  /**
+   * Whether nothing can have been stored and trimmed unseen, where the newest record found is the head: while that stands
+   * everything behind it does. Where there is none, it is for the mark to show it.
+   */
+  provesWhole({ firstSeq }: Finding, mark = this.#mark): boolean {
+    return this.#head.seq > 0 || firstSeq <= mark.seq + 1;
+  }
+
   /** Everything up to the newest record found was applied since, where that one was newer than the head. */
-  caughtUp({ last, newest = NONE }: Finding, difference: Exclude<Difference, "rewritten">): void {
+  caughtUp({ firstSeq, last, newest = NONE }: Finding, difference: Exclude<Difference, "rewritten">): void {
+    this.#trimmedBelow = Math.max(this.#trimmedBelow, firstSeq);
     // The head was trimmed, and nothing came after it: the next record will follow what is left.
     if (difference === "older") this.#head = newest;
     // Not the greater of the two: an end that the log has lost is no place to stand at any more.
@@ -97,24 +113,29 @@ export class Tail {
   }
 
   /** Whether what was found, asked when `before` was known, is where this is now or was since: nothing is missing then. */
-  agrees(before: Known, { epoch, last, newest = NONE }: Finding): boolean {
-    if (epoch !== this.#epoch || last.seq < before.mark.seq) return false;
+  agrees(before: Known, finding: Finding): boolean {
+    const { epoch, last, newest = NONE } = finding;
+    if (epoch !== this.#epoch || last.seq < before.mark.seq || newest.seq > this.#head.seq) return false;
     const { seq, check } = newest;
-    if (seq === this.#head.seq) return check === this.#head.check;
-    if (seq === before.head.seq) return check === before.head.check;
-    if (seq < before.head.seq || seq > this.#head.seq) return false;
-    // Moved on meanwhile, without a hole.
-    return (this.#checkAt(seq) ?? check) === check;
+    if (seq === this.#head.seq) return check === this.#head.check && this.provesWhole(finding, before.mark);
+    // Moved on meanwhile: then what came since lies behind the end that was found.
+    const known = seq === before.head.seq ? before.head.check : this.#checkAt(seq);
+    const next = this.#ring.after(seq, 1)?.[0];
+    const since = next !== undefined && next.seq > last.seq;
+    return known === check && since && (seq > 0 || finding.firstSeq <= before.mark.seq + 1);
   }
 
   /** What agreed is complete up to the log's end as it was found. */
-  confirm({ last }: Finding): void {
+  confirm({ firstSeq, last }: Finding): void {
+    this.#trimmedBelow = Math.max(this.#trimmedBelow, firstSeq);
     if (last.seq > this.#mark.seq) this.#mark = last;
   }
 
   /** How a live record fits: it is next, was applied before, or says that this is not where the log is. */
   judge(record: LiveRecord): "next" | "repeat" | "misfit" {
-    if (record.prevSeq === this.#head.seq && record.seq > this.#mark.seq) return "next";
+    // Where the log holds no record before it, one may have been there and gone unseen.
+    const follows = record.prevSeq === this.#head.seq && (record.prevSeq > 0 || record.seq === this.#mark.seq + 1);
+    if (follows && record.seq > this.#mark.seq) return "next";
     return record.seq <= this.#mark.seq && this.#checkAt(record.seq) === record.check ? "repeat" : "misfit";
   }
 

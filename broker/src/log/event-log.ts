@@ -9,6 +9,12 @@ export interface StoredRecord {
   readonly data: Uint8Array;
 }
 
+/** The newest message of a subject, as the leader gives it. */
+export interface HeadRecord extends StoredRecord {
+  /** When it was stored, milliseconds since 1970. */
+  readonly storedAtMs: number;
+}
+
 /** A stored message that was just republished. */
 export interface LiveRecord extends StoredRecord {
   /** The sequence of the message before it on the same subject; 0 if the log holds none. */
@@ -66,7 +72,7 @@ export interface EventLog {
   /** The stream's state from its leader. A changed epoch is also told to the listeners, before this resolves. */
   state(): Promise<LogState>;
   /** The newest record of a subject, from the leader; `undefined` if none is left. */
-  head(subject: string): Promise<StoredRecord | undefined>;
+  head(subject: string): Promise<HeadRecord | undefined>;
   /** The record at a sequence, whatever its subject; `undefined` only if the leader does not have it. */
   at(seq: number): Promise<StoredRecord | undefined>;
   /**

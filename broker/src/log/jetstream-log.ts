@@ -2,6 +2,7 @@ import { epochOf, LIVE_PREFIX, STREAM } from "@kata/protocol/wire";
 import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
 import {
   type EventLog,
+  type HeadRecord,
   type LiveFeed,
   type LiveRecord,
   type LogEvent,
@@ -93,7 +94,7 @@ class JetStreamLog implements EventLog {
     return { epoch, firstSeq: Math.max(1, answer.state.first_seq), lastSeq: answer.state.last_seq };
   }
 
-  head(subject: string): Promise<StoredRecord | undefined> {
+  head(subject: string): Promise<HeadRecord | undefined> {
     return this.#leaderGet({ last_by_subj: subject });
   }
 
@@ -179,7 +180,7 @@ class JetStreamLog implements EventLog {
     if (!this.#nc.isClosed()) this.#advisories.unsubscribe();
   }
 
-  async #leaderGet(query: { seq: number } | { last_by_subj: string }): Promise<StoredRecord | undefined> {
+  async #leaderGet(query: { seq: number } | { last_by_subj: string }): Promise<HeadRecord | undefined> {
     const answer = await this.#api(MSG_GET, JSON.stringify(query));
     if (answer.message !== undefined) return storedRecordOfApi(answer.message);
     if (answer.error?.err_code === NO_MESSAGE) return undefined;

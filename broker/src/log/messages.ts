@@ -1,6 +1,6 @@
 import { checkOf, STREAM } from "@kata/protocol/wire";
 import type { Msg } from "@nats-io/transport-node";
-import type { LiveRecord, StoredRecord } from "./event-log.ts";
+import type { HeadRecord, LiveRecord, StoredRecord } from "./event-log.ts";
 import { HeaderBlock, headersOf } from "./header-block.ts";
 
 /** The publisher's own id comes first; an empty one counts as none, as it does for JetStream. */
@@ -63,12 +63,14 @@ export interface ApiMessage {
   readonly subject: string;
   readonly hdrs?: string;
   readonly data?: string;
+  readonly time?: string;
 }
 
-export function storedRecordOfApi(message: ApiMessage): StoredRecord {
+export function storedRecordOfApi(message: ApiMessage): HeadRecord {
   const data = Buffer.from(message.data ?? "", "base64");
   const headers = new HeaderBlock(continued(Buffer.from(message.hdrs ?? "", "base64")));
-  return { seq: message.seq, subject: message.subject, check: checkFrom(headers, data), data };
+  const storedAtMs = Date.parse(message.time ?? "");
+  return { seq: message.seq, subject: message.subject, check: checkFrom(headers, data), data, storedAtMs };
 }
 
 /**

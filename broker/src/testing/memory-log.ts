@@ -1,5 +1,6 @@
 import {
   type EventLog,
+  type HeadRecord,
   type LiveFeed,
   type LiveRecord,
   type LogEvent,
@@ -171,7 +172,7 @@ export class MemoryLog implements EventLog {
     return state;
   }
 
-  head(subject: string): Promise<StoredRecord | undefined> {
+  head(subject: string): Promise<HeadRecord | undefined> {
     return this.#ask("head", () => this.stream.head(subject));
   }
 

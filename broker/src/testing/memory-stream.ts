@@ -1,5 +1,13 @@
 import { checkOf } from "@kata/protocol/wire";
-import type { LiveRecord, LogPage, LogState, PageRequest, RecordMark, StoredRecord } from "../log/event-log.ts";
+import type {
+  HeadRecord,
+  LiveRecord,
+  LogPage,
+  LogState,
+  PageRequest,
+  RecordMark,
+  StoredRecord,
+} from "../log/event-log.ts";
 
 interface Entry {
   readonly record: StoredRecord;
@@ -75,8 +83,9 @@ export class MemoryStream {
     return { epoch: this.#epoch, firstSeq, lastSeq: this.#lastSeq };
   }
 
-  head(subject: string): StoredRecord | undefined {
-    return this.#entries.findLast(({ record }) => record.subject === subject)?.record;
+  head(subject: string): HeadRecord | undefined {
+    const entry = this.#entries.findLast(({ record }) => record.subject === subject);
+    return entry && { ...entry.record, storedAtMs: entry.timeMs };
   }
 
   at(seq: number): StoredRecord | undefined {
