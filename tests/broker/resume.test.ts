@@ -7,6 +7,7 @@ import { startBroker, TEST_KEY, type TestBroker } from "../support/broker.ts";
 import { startNats, type TestNats } from "../support/nats.ts";
 import { seededRandom } from "../support/random.ts";
 import { connectRaw, eventsOf, type RawClient } from "../support/raw-client.ts";
+import { recreateTestStream } from "../support/stream.ts";
 
 let nats: TestNats;
 let broker: TestBroker;
@@ -200,10 +201,7 @@ describe("[RESUME-2] [RESUME-3] [RESUME-4] gaps", () => {
     await using stayed = await client();
     stayed.send({ type: "subscribe", channel: CHANNEL });
     await stayed.nextOf("caught_up");
-    const { streams } = await jetstreamManager(nc);
-    const { config } = await streams.info("KATA");
-    await streams.delete("KATA");
-    await streams.add(config);
+    await recreateTestStream(nc);
     const again = await stayed.nextOf("subscribed");
     expect(again.payload).toEqual({ recovery: "gap", reason: "reset" });
     await stayed.nextOf("caught_up");

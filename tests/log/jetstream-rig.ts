@@ -1,13 +1,12 @@
 import { LIVE_PREFIX, STREAM } from "@kata/protocol/wire";
-import { JetStreamApiError, jetstreamManager } from "@nats-io/jetstream";
+import { jetstreamManager } from "@nats-io/jetstream";
 import { connect, headers, type NatsConnection, type Status } from "@nats-io/transport-node";
 import { createJetStreamLog } from "../../broker/src/log/jetstream-log.ts";
 import { ensureStream } from "../../broker/src/log/stream.ts";
 import { startNats } from "../support/nats.ts";
 import { startProxy } from "../support/proxy.ts";
+import { recreateTestStream } from "../support/stream.ts";
 import type { LogRig } from "./contract.ts";
-
-const STREAM_NOT_FOUND = 10059;
 
 export interface JetStreamRig extends LogRig {
   /** Where nats-server listens. */
@@ -57,11 +56,7 @@ export async function createJetStreamRig(options: { timeoutMs?: number } = {}): 
     async purge(subject, below) {
       await streams.purge(STREAM, { filter: subject, ...(below === undefined ? {} : { seq: below }) });
     },
-    async recreate() {
-      await streams.delete(STREAM);
-      // nats-server 2.15.1 takes its time to delete: what is made at once can fail, or hold the old records.
-      while (!(await makeEmptyStream(outside))) await streams.delete(STREAM).catch(unlessMissing);
-    },
+    recreate: () => recreateTestStream(outside),
     async garble(subject) {
       // No client may speak there, but the server answers to wherever it is asked to.
       outside.publish("$JS.API.INFO", "", { reply: LIVE_PREFIX + subject });
@@ -93,21 +88,6 @@ export async function createJetStreamRig(options: { timeoutMs?: number } = {}): 
       await nats[Symbol.asyncDispose]();
     },
   };
-}
-
-async function makeEmptyStream(outside: NatsConnection): Promise<boolean> {
-  try {
-    await ensureStream(outside);
-    const { streams } = await jetstreamManager(outside);
-    return (await streams.info(STREAM)).state.last_seq === 0;
-  } catch (error) {
-    if (!(error instanceof JetStreamApiError)) throw error;
-    return false;
-  }
-}
-
-function unlessMissing(error: unknown): void {
-  if (!(error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND)) throw error;
 }
 
 /** Resolves after the log, which listens for longer, has heard of it, too. */
