@@ -97,12 +97,14 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
       publish: (teamId, channel, events) => publishers.publish(teamId, channel, events),
       publishErrorOf,
     });
+    undo.unshift(() => server.close());
     const metrics = createMetrics({ limits: config, delivery, log, connections: server.connections });
     let metricsPort: number | undefined;
     if (config.metricsPort !== undefined) {
       const listening = await serveMetrics(config.metricsHost, config.metricsPort, metrics);
       undo.unshift(() => listening.close());
       metricsPort = listening.port;
+      logger.info({ metricsPort }, `metrics on port ${metricsPort}`);
     }
     const where = `${config.host.includes(":") ? `[${config.host}]` : config.host}:${server.port}`;
     logger.info({ port: server.port }, `listening on http://${where}`);
@@ -116,7 +118,6 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
         closing ??= (async () => {
           server.dismiss();
           await publishers.close();
-          server.close();
           for (const each of undo) await each();
         })();
         return closing;
@@ -129,12 +130,12 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
   }
 }
 
-/** How many skipped records are remembered as told. */
+/** So many skipped records are told one by one: whoever may publish and read could fill the log with them. */
 const TOLD = 1_000;
 
 /**
- * A stranger's record that is no event stops nobody; whoever operates the broker can find it [EVENT-3]. Each is counted
- * and told once, however often it is read.
+ * A stranger's record that is no event stops nobody; whoever operates the broker can find it [EVENT-3]. Each is told
+ * once, however often it is read.
  */
 function createInvalidReport(logger: Logger): (channel: string, record: ChannelRecord) => void {
   const told = new Set<string>();
@@ -142,12 +143,14 @@ function createInvalidReport(logger: Logger): (channel: string, record: ChannelR
   return (channel, record) => {
     const place = `${channel} ${record.seq} ${record.check}`;
     if (told.has(place)) return;
-    if (told.size >= TOLD) told.clear();
+    if (told.size >= TOLD) return;
     told.add(place);
     lines += record.invalid;
     logger.warn(
       { channel, seq: record.seq, lines: record.invalid, linesInAll: lines },
       "skipped what is no valid event",
     );
+    if (told.size === TOLD)
+      logger.warn("further records that are no events are counted and not named: kata_invalid_lines_total");
   };
 }

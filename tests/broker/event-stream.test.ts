@@ -128,6 +128,11 @@ describe("[STREAM-3] a stream starts", () => {
     "?rewind=-1",
     "?rewind=100001",
     "?rewind=1e3",
+    "?rewind",
+    "?rewind=all%",
+    "?lastEventId=a-1-abcd%",
+    "?lasteventid=a-1-abcd",
+    "?rewind=all&rewind=all",
     "?rewind=",
     `?lastEventId=${"x".repeat(129)}`,
   ])("with %s nowhere: it is refused", async (query) => {

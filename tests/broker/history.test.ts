@@ -118,6 +118,25 @@ describe("[HTTP-5] history", () => {
     expect((await get({ after: "nonsense", limit: "1" })).body).toMatchObject({ recovery: "gap", reason: "unknown" });
   });
 
+  it("goes past however many records that are no events, a piece at a time", async () => {
+    const nc = await connect({ servers: nats.url });
+    for (let i = 0; i < 12_000; i++) nc.publish("kata.team.demo.agent.build", "no event");
+    await nc.flush();
+    await nc.close();
+    await publisher.publish(CHANNEL, log(7));
+    let next: string | undefined;
+    let pieces = 0;
+    for (let more = true; more; pieces++) {
+      const { status, body } = await get(next === undefined ? {} : { after: next });
+      expect([status, body.more ? body.events : body.events.map(({ payload }) => payload.message)]).toEqual([
+        200,
+        body.more ? [] : ["7"],
+      ]);
+      ({ next, more } = body);
+    }
+    expect(pieces).toBe(3);
+  });
+
   it("ends early where it would get long, and goes on", async () => {
     const text = "x".repeat(300_000);
     for (let i = 0; i < 8; i++) {
@@ -135,6 +154,14 @@ describe("[HTTP-5] history", () => {
     expect(await get({}, CHANNEL, "nobody")).toMatchObject({ status: 401 });
     expect(await get({}, "team:other")).toMatchObject({ status: 403 });
     expect(await get({}, "nonsense")).toMatchObject({ status: 400, body: { error: { code: "invalid_channel" } } });
+    const raw = async (query: string) => {
+      const url = `${broker.httpUrl}/v1/channels/${CHANNEL}/events?${query}`;
+      const response = await fetch(url, { headers: { "x-api-key": TEST_KEY } });
+      return [response.status, ((await response.json()) as Answer["body"]).error?.code];
+    };
+    for (const query of ["limit=5000%", "after=a-1-abcd%&limit=7", "limit=1&limit=2", "limit", "lim=1", "after=%zz"]) {
+      expect(await raw(query), query).toEqual([400, "bad_request"]);
+    }
     for (const limit of ["0", "1001", "-1", "x", "1.5", ""]) {
       expect(await get({ limit }), limit).toMatchObject({ status: 400, body: { error: { code: "bad_request" } } });
     }

@@ -158,6 +158,26 @@ describe("[HTTP-2] other answers", () => {
   });
 });
 
+describe("a HEAD", () => {
+  it.each([
+    ["/healthz", 200],
+    ["/nope", 404],
+    ["/v1/channels/team:demo/events", 405],
+    ["/ws", 400],
+  ])("of %s is answered without a body: the connection stays in step", async (path, status) => {
+    const socket = connectTcp(broker.port, "127.0.0.1");
+    socket.write(`HEAD ${path} HTTP/1.1\r\nhost: x\r\n\r\nGET /healthz HTTP/1.1\r\nhost: x\r\n\r\n`);
+    let text = "";
+    for await (const chunk of socket) {
+      text += chunk.toString("utf8");
+      if (text.includes('{"status":"ok"}')) break;
+    }
+    const [first = "", second = ""] = text.split("\r\n\r\n");
+    expect(first).toContain(`HTTP/1.1 ${status} `);
+    expect(second.startsWith("HTTP/1.1 200 OK")).toBe(true);
+  });
+});
+
 describe("[HTTP-4] health", () => {
   it("healthz while the process serves, readyz while the log can be read; publishing says 503 and retryable", async () => {
     const status = async (path: string) => (await fetch(broker.httpUrl + path)).status;

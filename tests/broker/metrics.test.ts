@@ -1,6 +1,7 @@
 import { createPublisher } from "@kata/publisher";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { type InProcessBroker, startBroker, TEST_KEY } from "../support/broker.ts";
+import { freePort } from "../support/free-port.ts";
 import { startNats, type TestNats } from "../support/nats.ts";
 import { connectRaw } from "../support/raw-client.ts";
 
@@ -59,6 +60,15 @@ it("shows each bound of memory beside what is in use of it, and what readers met
   expect(figure("kata_log_connected")).toBe(1);
   await nats.kill();
   await expect.poll(async () => (await scrape())("kata_log_connected")).toBe(0);
+});
+
+it("a port that is taken ends the start, names the setting, and leaves nothing behind", async () => {
+  const port = await freePort();
+  const taken = { port, metricsPort: broker.metricsPort ?? 0 };
+  await expect(startBroker({ nats, port, config: taken })).rejects.toThrow(
+    /set KATA_METRICS_PORT or KATA_METRICS_HOST/,
+  );
+  await expect(fetch(`http://127.0.0.1:${port}/healthz`)).rejects.toThrow();
 });
 
 it("is served on its own listener alone", async () => {

@@ -143,10 +143,14 @@ export class Delivery {
     // It reads no further once it has looked, so it need not be told that its place may be gone.
     const reader = { relocate: () => undefined, endLost: () => undefined };
     channel.enter(reader);
+    // Who has left does not wait until the channel is settled.
+    const leave = () => channel.leave(reader);
+    request.signal.addEventListener("abort", leave, { once: true });
     try {
-      return await readHistory(this.#log, channel, request);
+      return await readHistory(this.#log, channel, reader, request);
     } finally {
-      channel.leave(reader);
+      request.signal.removeEventListener("abort", leave);
+      leave();
       this.channels.release(channel);
     }
   }

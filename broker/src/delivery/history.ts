@@ -1,5 +1,5 @@
 import { type EventLog, LogUnavailableError } from "../log/event-log.ts";
-import type { Channel } from "./channel.ts";
+import type { Channel, ChannelReader } from "./channel.ts";
 import { type ChannelRecord, endOf, eventIdOf, forEachEvent } from "./channel-record.ts";
 import { locate, type Start, type StartRequest } from "./locate.ts";
 import { type Position, positionId } from "./position.ts";
@@ -22,15 +22,26 @@ export interface HistoryRequest {
   readonly limit: number;
   /** No further record once the envelopes have so many bytes; one record is always given. */
   readonly maxBytes: number;
+  /** When nobody waits for it any more. */
+  readonly signal: AbortSignal;
 }
+
+/** So many records are looked at for one piece: they may hold no event at all, and then there is nothing else that ends it. */
+const MAX_RECORDS = 5_000;
 
 /**
  * Reads what follows a start, from memory or from the log like any reader.
  *
  * @throws LogUnavailableError while the log cannot answer, or if it turned out to be another one meanwhile: ask again
  */
-export async function readHistory(log: EventLog, channel: Channel, request: HistoryRequest): Promise<History> {
-  await channel.settled();
+export async function readHistory(
+  log: EventLog,
+  channel: Channel,
+  reader: ChannelReader,
+  request: HistoryRequest,
+): Promise<History> {
+  await channel.settled(reader);
+  if (request.signal.aborted) throw new LogUnavailableError("nobody waits for it any more");
   const { life } = channel;
   const start = await locate(log, channel, request.start);
   const reading = new Reading(request, start);
@@ -42,10 +53,11 @@ export async function readHistory(log: EventLog, channel: Channel, request: Hist
     if (recent?.length === 0) return reading.end(false, later(channel, position));
     const records = recent ?? (await channel.pages.read(channel.epoch, position));
     if (channel.life !== life) throw new LogUnavailableError("the log is not the one it was");
+    if (request.signal.aborted) throw new LogUnavailableError("nobody waits for it any more");
     if (typeof records === "string") {
       // What was read is whole; whoever goes on behind it is told.
       if (!reading.empty) return reading.end(true);
-      return readHistory(log, channel, { ...request, start: { kind: "gap", reason: records } });
+      return readHistory(log, channel, reader, { ...request, start: { kind: "gap", reason: records } });
     }
     for (const record of records) {
       if (reading.full) break;
@@ -66,6 +78,7 @@ class Reading {
   readonly #start: Start;
   readonly #events: Buffer[] = [];
   #bytes = 0;
+  #records = 0;
   #next: string;
   #cut = false;
 
@@ -76,11 +89,12 @@ class Reading {
   }
 
   get empty(): boolean {
-    return this.#events.length === 0;
+    return this.#records === 0;
   }
 
   get full(): boolean {
-    return this.#events.length >= this.#request.limit || this.#bytes >= this.#request.maxBytes;
+    const { limit, maxBytes } = this.#request;
+    return this.#events.length >= limit || this.#bytes >= maxBytes || this.#records >= MAX_RECORDS;
   }
 
   /** Whether the last record did not fit in whole. */
@@ -89,7 +103,7 @@ class Reading {
   }
 
   add(record: ChannelRecord, afterLine: number): void {
-    this.#next = eventIdOf(record, record.lastLine);
+    this.#records++;
     forEachEvent(record, afterLine, (envelope, line) => {
       if (this.#events.length < this.#request.limit) {
         this.#events.push(envelope);

@@ -1,9 +1,11 @@
 import type { HttpRequest, HttpResponse } from "uWebSockets.js";
+import type { ErrorCode } from "@kata/protocol/wire";
 import type { Credentials } from "../auth/resolve-principal.ts";
 import type { History } from "../delivery/history.ts";
 import type { StartRequest } from "../delivery/locate.ts";
 import { LogUnavailableError } from "../log/event-log.ts";
 import { admit } from "./admit.ts";
+import { parseQuery } from "./query.ts";
 import { channelOf, credentialsOf, queryOf } from "./request.ts";
 import { answerError, answerJson } from "./respond.ts";
 import type { SessionDeps } from "./session.ts";
@@ -17,58 +19,68 @@ const MAX_BYTES = 1024 * 1024;
 export function historyRoute(res: HttpResponse, req: HttpRequest, deps: SessionDeps): void {
   const channel = channelOf(req);
   const credentials = credentialsOf(req);
-  const after = queryOf(req, "after");
-  const limit = queryOf(req, "limit");
-  let aborted = false;
-  res.onAborted(() => {
-    aborted = true;
-  });
-  read({ channel, credentials, after, limit }, deps)
+  const query = queryOf(req);
+  const gone = new AbortController();
+  res.onAborted(() => gone.abort());
+  read({ channel, credentials, query, gone }, deps)
     .catch((error: unknown) => {
       deps.logger.error({ err: error }, "a history request failed");
       return { code: "internal", message: "reading failed: try again" } as const;
     })
     .then((result) => {
-      if (aborted) return;
+      if (gone.signal.aborted) return;
       if ("code" in result) answerError(res, result.code, result.message);
       else answerJson(res, 200, encode(result));
     });
 }
 
-type Wish = { channel: string; credentials: Credentials; after: string | undefined; limit: string | undefined };
-type Failure = Parameters<typeof answerError>[1];
+interface Wish {
+  readonly channel: string;
+  readonly credentials: Credentials;
+  readonly query: string;
+  /** Aborted when the client is gone. */
+  readonly gone: AbortController;
+}
 
-async function read(wish: Wish, deps: SessionDeps): Promise<History | { code: Failure; message: string }> {
-  const admission = await admit(wish.credentials, "subscribe", wish.channel, deps);
+interface Failure {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+const AWAY: Failure = { code: "unavailable", message: "the log cannot be read now: try again soon" };
+
+async function read({ channel, credentials, query, gone }: Wish, deps: SessionDeps): Promise<History | Failure> {
+  const admission = await admit(credentials, "subscribe", channel, deps);
   if (admission.refused !== undefined) return admission.refused;
-  const limit = wish.limit === undefined ? DEFAULT_EVENTS : /^\d{1,4}$/.test(wish.limit) ? Number(wish.limit) : 0;
+  const wish = parseQuery(query, ["after", "limit"]);
+  if ("problem" in wish) return { code: "bad_request", message: wish.problem };
+  const { after, limit: text = `${DEFAULT_EVENTS}` } = wish;
+  const limit = /^\d{1,4}$/.test(text) ? Number(text) : 0;
   if (limit < 1 || limit > MAX_EVENTS) {
     return { code: "bad_request", message: `limit is a whole number from 1 to ${MAX_EVENTS}` };
   }
   const start: StartRequest =
-    wish.after === undefined ? { kind: "rewind", rewind: "all" } : { kind: "after", eventId: wish.after };
-  const away = { code: "unavailable", message: "the log cannot be read now: try again soon" } as const;
-  if (!deps.log.connected) return away;
+    after === undefined ? { kind: "rewind", rewind: "all" } : { kind: "after", eventId: after };
+  if (!deps.log.connected) return AWAY;
+  // A channel waits for the log for as long as it takes; a request does not.
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), deps.config.natsTimeoutMs);
   try {
-    const request = { start, limit, maxBytes: MAX_BYTES };
-    return await within(
-      deps.config.natsTimeoutMs,
-      deps.delivery.history(wish.channel, admission.subject, request),
-      away,
-    );
+    const signal = AbortSignal.any([late.signal, gone.signal]);
+    const request = { start, limit, maxBytes: MAX_BYTES, signal };
+    return await Promise.race([deps.delivery.history(channel, admission.subject, request), aborted(signal)]);
   } catch (error) {
-    if (error instanceof LogUnavailableError) return away;
+    if (error instanceof LogUnavailableError) return AWAY;
     throw error;
+  } finally {
+    clearTimeout(timer);
   }
 }
 
-/** A channel waits for the log for as long as it takes; a request does not. */
-function within<T, L>(ms: number, work: Promise<T>, late: L): Promise<T | L> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<L>((resolve) => {
-    timer = setTimeout(() => resolve(late), ms);
+function aborted(signal: AbortSignal): Promise<Failure> {
+  return new Promise((resolve) => {
+    signal.addEventListener("abort", () => resolve(AWAY), { once: true });
   });
-  return Promise.race([work, timeout]).finally(() => clearTimeout(timer));
 }
 
 /** The envelopes are JSON already. */

@@ -4,7 +4,7 @@ import type { Connection } from "./connection.ts";
 import type { FanOut } from "./fan-out.ts";
 import { historyRoute } from "./history-route.ts";
 import { type PublishDeps, publishRoute } from "./publish-route.ts";
-import { answer, answerError } from "./respond.ts";
+import { answer, answerError, answerHead, answerUnrouted } from "./respond.ts";
 import { streamRoute } from "./stream-route.ts";
 
 export type HttpDeps = PublishDeps & { readonly fanOut: FanOut };
@@ -12,6 +12,7 @@ export type HttpDeps = PublishDeps & { readonly fanOut: FanOut };
 /** Serves the HTTP API [HTTP-1] to [HTTP-5] and event streams [STREAM-1], whose connections join the others. */
 export function serveHttp(app: TemplatedApp, deps: HttpDeps, connections: Set<Connection>): void {
   app.get("/healthz", (res) => answer(res, 200, { status: "ok" }));
+  app.head("/healthz", (res) => answerHead(res, 200));
   app.get("/readyz", (res) => void ready(res, deps.log));
   app.post("/v1/channels/:channel/events", (res, req) => publishRoute(res, req, deps));
   app.get("/v1/channels/:channel/events", (res, req) => historyRoute(res, req, deps));
@@ -22,12 +23,12 @@ export function serveHttp(app: TemplatedApp, deps: HttpDeps, connections: Set<Co
     ["/v1/channels/:channel/events", "GET, POST"],
     ["/v1/channels/:channel/stream", "GET"],
   ] as const) {
-    app.any(path, (res) => answerError(res, "method_not_allowed", `use ${allow}`, { allow }));
+    app.any(path, (res, req) => answerUnrouted(res, req, "method_not_allowed", `use ${allow}`, { allow }));
   }
-  app.any("/ws", (res) =>
-    answerError(res, "bad_request", "this is a WebSocket endpoint: connect with a WebSocket client"),
+  app.any("/ws", (res, req) =>
+    answerUnrouted(res, req, "bad_request", "this is a WebSocket endpoint: connect with a WebSocket client"),
   );
-  app.any("/*", (res) => answerError(res, "not_found", "no such path: see PROTOCOL.md"));
+  app.any("/*", (res, req) => answerUnrouted(res, req, "not_found", "no such path: see PROTOCOL.md"));
 }
 
 /** [HTTP-4] The log is asked, not believed to be there. */

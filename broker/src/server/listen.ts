@@ -14,12 +14,20 @@ export interface Listening {
   stop(): void;
 }
 
-/** @throws Error with `code: "EADDRINUSE"` if the port cannot be had */
-export function listen(app: TemplatedApp, host: string, port: number): Promise<Listening> {
+/**
+ * @param settings what to set if the address cannot be had
+ * @throws Error with `code: "EADDRINUSE"` if the port cannot be had
+ */
+export function listen(
+  app: TemplatedApp,
+  host: string,
+  port: number,
+  settings: { readonly host: string; readonly port: string },
+): Promise<Listening> {
   return new Promise((resolve, reject) => {
     (app as unknown as ListensExclusively).listen(host, port, EXCLUSIVE, (socket) => {
       if (socket === false) {
-        const message = `cannot listen on ${host}:${port}: the port is taken, or the address is not this machine's; set KATA_PORT or KATA_HOST`;
+        const message = `cannot listen on ${host}:${port}: the port is taken, or the address is not this machine's; set ${settings.port} or ${settings.host}`;
         reject(Object.assign(new Error(message), { code: "EADDRINUSE" }));
         return;
       }

@@ -1,6 +1,6 @@
 import uWS from "uWebSockets.js";
 import { listen } from "./listen.ts";
-import { answerError } from "./respond.ts";
+import { answerError, answerUnrouted } from "./respond.ts";
 
 export interface MetricsListener {
   readonly port: number;
@@ -32,7 +32,7 @@ export async function serveMetrics(host: string, port: number, text: () => Promi
       },
     );
   });
-  app.any("/*", (res) => answerError(res, "not_found", "no such path: GET /metrics"));
-  const listening = await listen(app, host, port);
+  app.any("/*", (res, req) => answerUnrouted(res, req, "not_found", "no such path: GET /metrics"));
+  const listening = await listen(app, host, port, { host: "KATA_METRICS_HOST", port: "KATA_METRICS_PORT" });
   return { port: listening.port, close: () => void app.close() };
 }

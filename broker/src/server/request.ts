@@ -17,7 +17,7 @@ export function credentialsOf(req: HttpRequest): Credentials {
   return parseCredentials({ apiKey: req.getHeader("x-api-key"), authorization: req.getHeader("authorization") });
 }
 
-/** A parameter of the query; `undefined` if it is not there. */
-export function queryOf(req: HttpRequest, name: string): string | undefined {
-  return req.getQuery(name);
+/** The query as it came, without the `?`; empty if there is none. */
+export function queryOf(req: HttpRequest): string {
+  return req.getQuery() ?? "";
 }

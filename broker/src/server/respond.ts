@@ -1,4 +1,4 @@
-import type { HttpResponse } from "uWebSockets.js";
+import type { HttpRequest, HttpResponse } from "uWebSockets.js";
 import { ERRORS, type ErrorCode } from "@kata/protocol/wire";
 import { errorPayload } from "./wire-error.ts";
 
@@ -41,6 +41,27 @@ export function answerJson(
     for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
     // The rest of a body that is too large is not read: the connection is of no further use.
     res.end(json, status === 413);
+  });
+}
+
+/** [HTTP-2] Answers a request for which there is no route with an error; without a body where the method allows none. */
+export function answerUnrouted(
+  res: HttpResponse,
+  req: HttpRequest,
+  code: ErrorCode,
+  message: string,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  if (req.getMethod() !== "head") return answerError(res, code, message, headers);
+  answerHead(res, ERRORS[code].status, headers);
+}
+
+/** Answers a HEAD: what a body would be is the next answer's to whoever sent it. */
+export function answerHead(res: HttpResponse, status: number, headers: Readonly<Record<string, string>> = {}): void {
+  res.cork(() => {
+    res.writeStatus(`${status} ${REASONS[status] ?? "Unknown"}`);
+    for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
+    res.endWithoutBody();
   });
 }
 

@@ -27,7 +27,10 @@ export async function serve(options: ServeOptions): Promise<Server> {
   const connections = new Set<Connection>();
   serveWebSocket(app, options, connections);
   serveHttp(app, options, connections);
-  const { port, stop } = await listen(app, options.host, options.port);
+  const { port, stop } = await listen(app, options.host, options.port, {
+    host: "KATA_HOST",
+    port: "KATA_PORT",
+  });
   const { heartbeatIntervalMs, heartbeatTimeoutMs, stallTimeoutMs, reconnectSpreadMs } = options.config;
   const shortest = Math.min(heartbeatIntervalMs, heartbeatTimeoutMs, stallTimeoutMs);
   const beat = setInterval(() => beatAll(connections), Math.max(5, Math.min(1_000, shortest / 4)));

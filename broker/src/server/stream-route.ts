@@ -3,6 +3,7 @@ import type { StartRequest } from "../delivery/locate.ts";
 import { admit } from "./admit.ts";
 import type { Connection } from "./connection.ts";
 import type { FanOut } from "./fan-out.ts";
+import { parseQuery } from "./query.ts";
 import { channelOf, credentialsOf, queryOf } from "./request.ts";
 import { answerError } from "./respond.ts";
 import { parseRewind } from "./rewind-query.ts";
@@ -20,9 +21,8 @@ export function streamRoute(
 ): void {
   const channel = channelOf(req);
   const credentials = credentialsOf(req);
-  // A client that comes back sends the header with the URL that it came with the first time: the header is later.
-  const lastEventId = req.getHeader("last-event-id") || queryOf(req, "lastEventId");
-  const rewind = queryOf(req, "rewind");
+  const lastEventId = req.getHeader("last-event-id");
+  const query = queryOf(req);
   let aborted = false;
   let stream: Stream | undefined;
   res.onAborted(() => {
@@ -33,7 +33,7 @@ export function streamRoute(
     const admission = await admit(credentials, "subscribe", channel, deps);
     if (aborted) return;
     if (admission.refused !== undefined) return answerError(res, admission.refused.code, admission.refused.message);
-    const start = startOf(lastEventId, rewind);
+    const start = startOf(lastEventId, query);
     if (typeof start === "string") return answerError(res, "bad_request", start);
     res.cork(() => {
       res.writeStatus("200 OK");
@@ -55,7 +55,12 @@ export function streamRoute(
 }
 
 /** Where to start, or what is wrong with the wish. */
-function startOf(lastEventId: string | undefined, rewind: string | undefined): StartRequest | string {
+function startOf(header: string, query: string): StartRequest | string {
+  const wish = parseQuery(query, ["lastEventId", "rewind"]);
+  if ("problem" in wish) return wish.problem;
+  // A client that comes back sends the header with the URL that it came with the first time: the header is later.
+  const lastEventId = header === "" ? wish.lastEventId : header;
+  const { rewind } = wish;
   if (lastEventId !== undefined) {
     return lastEventId.length > MAX_EVENT_ID
       ? "an eventId has at most 128 characters"
