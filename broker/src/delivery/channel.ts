@@ -1,8 +1,9 @@
 import type { GapReason } from "@kata/protocol/wire";
 import type { EventLog, LiveFeed, LiveRecord, RecordMark, StoredRecord } from "../log/event-log.ts";
 import { LogUnavailableError } from "../log/event-log.ts";
-import { Fresh } from "../log/fresh.ts";
-import { type ChannelRecord, decodeRecord, endOf, positionOf } from "./channel-record.ts";
+import { FreshAnswers } from "../log/fresh.ts";
+import { type CatchingUp, catchUp } from "./catch-up.ts";
+import { type ChannelRecord, decodeRecord } from "./channel-record.ts";
 import type { Clock } from "./clock.ts";
 import type { DeliveryFigures } from "./figures.ts";
 import type { Framing } from "./framing.ts";
@@ -16,8 +17,8 @@ import type { Position } from "./position.ts";
 import type { Ring } from "./ring.ts";
 import type { RingMemory } from "./ring-memory.ts";
 import type { Survey } from "./survey.ts";
-import { placeAt, Tail } from "./tail.ts";
-import { whyBroken } from "./verify.ts";
+import { Tail } from "./tail.ts";
+import { Waiters } from "./waiters.ts";
 
 /** What a channel needs to know of everybody who reads it. */
 export interface ChannelReader {
@@ -70,8 +71,8 @@ export class Channel {
   #life = 0;
   /** Counts the reasons to look at the log again; one that comes up during a repair makes it start over. */
   #doubts = 0;
-  readonly #waiting = new Map<object, () => void>();
-  readonly #shared = new Map<string, Fresh<unknown>>();
+  readonly #waiting = new Waiters();
+  readonly #shared = new FreshAnswers<string>();
 
   constructor(options: ChannelOptions) {
     this.#options = options;
@@ -149,7 +150,7 @@ export class Channel {
   async settled(reader?: ChannelReader): Promise<void> {
     const waiter = reader ?? {};
     while (this.#phase !== "open" && !this.closed && (reader === undefined || this.#readers.has(reader))) {
-      await new Promise<void>((resolve) => this.#waiting.set(waiter, resolve));
+      await this.#waiting.wait(waiter);
     }
   }
 
@@ -168,8 +169,7 @@ export class Channel {
 
   leave(reader: ChannelReader): void {
     this.#readers.delete(reader);
-    this.#waiting.get(reader)?.();
-    this.#waiting.delete(reader);
+    this.#waiting.stop(reader);
   }
 
   /**
@@ -189,18 +189,8 @@ export class Channel {
   }
 
   /** Asked once for all who want the same at the same time; what was found out in one life is not shared in the next. */
-  async shared<T>(what: string, ask: () => Promise<T>): Promise<T> {
-    const key = `${this.#life} ${what}`;
-    let fresh = this.#shared.get(key) as Fresh<T> | undefined;
-    if (fresh === undefined) {
-      fresh = new Fresh(ask);
-      this.#shared.set(key, fresh);
-    }
-    try {
-      return await fresh.ask();
-    } finally {
-      if (fresh.idle && this.#shared.get(key) === fresh) this.#shared.delete(key);
-    }
+  shared<T>(what: string, ask: () => Promise<T>): Promise<T> {
+    return this.#shared.ask(`${this.#life} ${what}`, ask);
   }
 
   /** The caller stands at the head and has joined the topic in this very tick. */
@@ -275,7 +265,7 @@ export class Channel {
     this.#held.take();
     this.#tail.close();
     this.pages.clear();
-    this.#wake();
+    this.#waiting.wake();
   }
 
   async #open(): Promise<void> {
@@ -300,61 +290,36 @@ export class Channel {
 
   async #repair(): Promise<void> {
     this.#options.figures.repairs++;
+    const catchingUp = this.#catchingUp();
     let doubts: number;
     let broken: GapReason | undefined;
     do {
       doubts = this.#doubts;
-      broken = await this.#untilDone(() => this.#catchUpWithLog());
+      broken = await this.#untilDone(() => catchUp(catchingUp));
     } while (doubts !== this.#doubts && broken === undefined && !this.closed);
     if (this.closed) return;
     if (broken !== undefined) return this.#startAnew();
     this.#goOn();
   }
 
-  /** Reads everything up to the log's newest record of the subject; or says why the log is not the one it was. */
-  async #catchUpWithLog(): Promise<GapReason | undefined> {
-    const finding = await this.#options.survey.ask(this.subject);
-    if (this.closed) return undefined;
-    if (finding.epoch !== this.epoch) return "reset";
-    const difference = this.#tail.compare(finding);
-    if (difference === "rewritten") return "rewritten";
-    if (difference !== "same" || !this.#tail.provesWhole(finding)) {
-      const whole = await this.#wholeFrom();
-      if (typeof whole === "string") return whole;
-      const goal = finding.newest?.seq ?? 0;
-      // If a record at or before the mark is news, the mark was wrong: better twice than never.
-      for (let from = goal > whole.seq ? whole : placeAt(this.head); this.head.seq < goal; ) {
-        const page = await this.pages.readNow(this.epoch, from);
-        if (this.closed) return undefined;
-        if (typeof page === "string") return page;
-        for (const record of page) if (record.seq > this.head.seq) this.#apply(record);
-        from = endOf(page.at(-1) as ChannelRecord);
-      }
-    }
-    const { mark } = this.#tail;
-    this.#tail.caughtUp(finding, difference);
-    if (this.mark.seq < mark.seq) this.#endLost(this.mark);
-    return undefined;
-  }
-
-  /** A place that this channel is complete up to and that still stands, so that the log is whole behind it. */
-  async #wholeFrom(): Promise<Position | GapReason> {
-    const { mark, head, epoch } = this.#tail;
-    const broken = await whyBroken(this.#log, epoch, mark);
-    if (broken === undefined) return mark;
-    if (head.seq === 0 || head.seq === mark.seq) return broken;
-    const brokenAtHead = await whyBroken(this.#log, epoch, placeAt(head));
-    if (brokenAtHead !== undefined) return brokenAtHead;
-    const record = await this.look(head.seq);
-    if (record === undefined) return "expired";
-    // Before anything is sent from there: what comes now lies behind the head, though it may stand before the lost mark.
-    const end = positionOf(record);
-    this.#endLost(end);
-    return end;
-  }
-
-  #endLost(end: Position): void {
-    for (const reader of [...this.#readers]) reader.endLost(end);
+  #catchingUp(): CatchingUp {
+    const channel = this;
+    const { survey } = this.#options;
+    return {
+      subject: this.subject,
+      log: this.#log,
+      survey,
+      pages: this.pages,
+      tail: this.#tail,
+      get closed() {
+        return channel.closed;
+      },
+      look: (seq) => this.look(seq),
+      apply: (record) => this.#apply(record),
+      endLost: (end) => {
+        for (const reader of [...this.#readers]) reader.endLost(end);
+      },
+    };
   }
 
   /** The log is not the one this channel knew: every reader finds out for itself what that means for it. */
@@ -400,13 +365,7 @@ export class Channel {
     // Once one of them starts a repair the others are held again.
     for (const record of records) if (!this.#tail.holds(record)) this.#onLive(record);
     if (letGo > this.mark.seq) void this.repair();
-    if (this.#phase === "open") this.#wake();
-  }
-
-  #wake(): void {
-    const waiting = [...this.#waiting.values()];
-    this.#waiting.clear();
-    for (const resolve of waiting) resolve();
+    if (this.#phase === "open") this.#waiting.wake();
   }
 
   #apply(record: ChannelRecord): void {

@@ -74,6 +74,25 @@ describe("a stream made anew", () => {
     await expect.poll(() => reader.got).toEqual(["subscribed gap reset", "b1", "caught_up"]);
   });
 
+  it("history that is gone with the stream was not trimmed", async () => {
+    const { log, subscribe } = createDeliveryRig({ ringBytes: 0, pageCacheBytes: 0 });
+    const anchor = log.store(OTHER, "0");
+    log.store(SUBJECT, "1");
+    subscribe(NOW);
+    await settle();
+    // The replica that is asked has nothing yet of what follows the anchor; before the leader says more, there is another stream.
+    const { read, head } = log;
+    log.read = async () => ({ records: [], pending: 0 });
+    log.head = (subject) => {
+      Object.assign(log, { read, head });
+      log.recreate("b");
+      log.store(SUBJECT, "b1", { live: false });
+      return log.head(subject);
+    };
+    const reader = subscribe(after(anchor));
+    await expect.poll(() => reader.got).toEqual(["subscribed complete", "subscribed gap reset", "b1", "caught_up"]);
+  });
+
   it("a reach that it overtakes does not mark the new life complete", async () => {
     const { log, channels, subscribe } = createDeliveryRig();
     log.store(SUBJECT, "1");

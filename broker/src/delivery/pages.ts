@@ -170,13 +170,15 @@ export class Pages implements PageOwner {
       const page = first === undefined ? undefined : { from, records: records.map(decode) };
       return { foreign: this.#foreign(stored), page };
     }
-    const broken = await whyBroken(log, epoch, proof ?? positionOf(first as StoredRecord));
+    const standing = proof ?? positionOf(first as StoredRecord);
+    const broken = await whyBroken(log, epoch, standing);
     // What stood at `from` a moment ago is gone: the one who looks for it finds out why.
     if (broken !== undefined) return proof === undefined ? {} : { broken };
     if (records.length > 0) return { page: { from, records: records.map(decode) } };
     const newest = await log.head(subject);
-    if (newest === undefined || newest.seq < from) return { broken: "expired" };
-    throw new LogUnavailableError("a replica of the log lags behind");
+    if (newest !== undefined && newest.seq >= from) throw new LogUnavailableError("a replica of the log lags behind");
+    // Gone since, or it was another stream that said so.
+    return { broken: (await whyBroken(log, epoch, standing)) ?? "expired" };
   }
 }
 

@@ -37,3 +37,22 @@ export class Fresh<T> {
     return running;
   }
 }
+
+/** {@link Fresh} answers to many questions, each kept only while somebody waits for it. */
+export class FreshAnswers<K> {
+  readonly #answers = new Map<K, Fresh<unknown>>();
+
+  /** @param ask always the same for one `key` */
+  async ask<T>(key: K, ask: () => Promise<T>): Promise<T> {
+    let fresh = this.#answers.get(key) as Fresh<T> | undefined;
+    if (fresh === undefined) {
+      fresh = new Fresh(ask);
+      this.#answers.set(key, fresh);
+    }
+    try {
+      return await fresh.ask();
+    } finally {
+      if (fresh.idle && this.#answers.get(key) === fresh) this.#answers.delete(key);
+    }
+  }
+}

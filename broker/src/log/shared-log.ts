@@ -1,5 +1,5 @@
 import type { EventLog } from "./event-log.ts";
-import { Fresh } from "./fresh.ts";
+import { Fresh, FreshAnswers } from "./fresh.ts";
 import { Turns } from "./turns.ts";
 
 /** A log that many ask at once. */
@@ -15,7 +15,7 @@ export interface SharedLog extends EventLog {
 export function createSharedLog(log: EventLog, options: { readonly readsInFlight: number }): SharedLog {
   const turns = new Turns(options.readsInFlight);
   const state = new Fresh(() => log.state());
-  const places = new Map<number, Fresh<Awaited<ReturnType<EventLog["at"]>>>>();
+  const places = new FreshAnswers<number>();
   return {
     get epoch() {
       return log.epoch;
@@ -25,18 +25,7 @@ export function createSharedLog(log: EventLog, options: { readonly readsInFlight
     },
     reads: turns,
     state: () => state.ask(),
-    async at(seq) {
-      let place = places.get(seq);
-      if (place === undefined) {
-        place = new Fresh(() => turns.take(() => log.at(seq)));
-        places.set(seq, place);
-      }
-      try {
-        return await place.ask();
-      } finally {
-        if (place.idle && places.get(seq) === place) places.delete(seq);
-      }
-    },
+    at: (seq) => places.ask(seq, () => turns.take(() => log.at(seq))),
     head: (subject) => turns.take(() => log.head(subject)),
     read: (request) => turns.take(() => log.read(request)),
     heads: (subjects, upToSeq) => turns.take(() => log.heads(subjects, upToSeq)),
