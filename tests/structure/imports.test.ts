@@ -24,7 +24,9 @@ const RULES: readonly Rule[] = [
   { place: "client-sdk/src", folders: [], packages: [WIRE] },
   { place: "broker/src/log", folders: [], packages: [WIRE, NATS, NODE] },
   { place: "broker/src/delivery", folders: ["broker/src/log"], packages: [WIRE, NODE] },
-  { place: "broker/src/auth", folders: [], packages: [WIRE, NODE] },
+  { place: "broker/src/store", folders: [], packages: [NATS, NODE] },
+  { place: "broker/src/auth", folders: ["broker/src/store"], packages: [WIRE, NODE, /^(jose|zod)$/] },
+  { place: "broker/src/callout", folders: ["broker/src/auth", "broker/src/logger.ts"], packages: [WIRE, NATS, NODE] },
   {
     place: "broker/src/server",
     folders: [

@@ -1,6 +1,6 @@
 import { parseChannel, subjectOf } from "@kata/protocol/wire";
 import type { ChannelAccess } from "./adapters.ts";
-import type { Principal } from "./principal.ts";
+import { mayUse, type Principal } from "./principal.ts";
 
 export type Authorization =
   | { readonly subject: string; readonly errorCode?: undefined }
@@ -19,6 +19,7 @@ export async function authorizeChannel(
 ): Promise<Authorization> {
   const channel = parseChannel(name);
   if (channel === undefined) return { errorCode: "invalid_channel" };
+  if (!mayUse(principal, name)) return { errorCode: "forbidden" };
   let owner: string | undefined = channel.id;
   if (channel.kind !== "team") {
     try {

@@ -1,6 +1,6 @@
 import { ERRORS, isId } from "@kata/protocol/wire";
 import type { ApiKeyAuth, SessionStore } from "./adapters.ts";
-import type { Principal } from "./principal.ts";
+import { isChannelLimit, type Principal, SCOPES } from "./principal.ts";
 
 /** What was presented; at most one is looked at, in the order apiKey, token, sessionId. */
 export interface Credentials {
@@ -64,7 +64,10 @@ async function settle(
   }
   if (principal === undefined) return refused("unauthenticated");
   const now = deps.now ?? Date.now;
-  if (principal.type === "session_user" && principal.expiresAt <= now()) return refused("token_expired");
+  if (principal.expiresAt !== undefined && principal.expiresAt <= now()) {
+    // A key does not come back to life; whoever holds a token can fetch a fresh one.
+    return refused(principal.type === "api_key" ? "unauthenticated" : "token_expired");
+  }
   return { principal };
 }
 
@@ -72,15 +75,13 @@ async function settle(
 function isPrincipal(answer: unknown): answer is Principal {
   if (typeof answer !== "object" || answer === null || !("type" in answer) || !("teamId" in answer)) return false;
   if (!isId(answer.teamId)) return false;
-  if (answer.type === "api_key")
-    return "keyId" in answer && typeof answer.keyId === "string" && "scopes" in answer && Array.isArray(answer.scopes);
-  return (
-    answer.type === "session_user" &&
-    "userId" in answer &&
-    typeof answer.userId === "string" &&
-    "expiresAt" in answer &&
-    Number.isFinite(answer.expiresAt)
-  );
+  const { type, keyId, scopes, channels, userId, expiresAt } = answer as Readonly<Record<string, unknown>>;
+  if (type === "api_key") {
+    const known = Array.isArray(scopes) && scopes.every((scope) => SCOPES.includes(scope));
+    const limits = channels === undefined || (Array.isArray(channels) && channels.every(isChannelLimit));
+    return isId(keyId) && known && limits && (expiresAt === undefined || Number.isFinite(expiresAt));
+  }
+  return type === "session_user" && typeof userId === "string" && Number.isFinite(expiresAt);
 }
 
 function refused(errorCode: "unauthenticated" | "token_expired" | "unavailable"): Resolution {

@@ -1,0 +1,112 @@
+import { isId, parseChannel } from "@kata/protocol/wire";
+import type { Bucket } from "../store/bucket.ts";
+import { Mirror } from "../store/mirror.ts";
+import type { ChannelAccess } from "./adapters.ts";
+
+/** The bucket that says which team owns which spec and agent. */
+export const CHANNELS_BUCKET = "KATA_CHANNELS";
+
+export interface ChannelDirectoryOptions {
+  readonly bucket: Bucket;
+  /** Between two looks at whether every change has come, milliseconds. */
+  readonly auditIntervalMs: number;
+  /** How long it is believed while the bucket cannot be reached, milliseconds. */
+  readonly staleMs: number;
+}
+
+/** What became of the wish to register a channel. */
+export type Registration = "registered" | "already" | "taken" | "invalid";
+
+/**
+ * Which team owns a spec or an agent, in a bucket that every broker watches: `spec.<id>` and `agent.<id>`, with the
+ * team's id as the value. Held in memory, so that a mass reconnect asks nobody.
+ */
+export class ChannelDirectory implements ChannelAccess {
+  readonly #bucket: Bucket;
+  readonly #mirror: Mirror<string>;
+  readonly #listeners: Set<(channel: string) => void>;
+
+  private constructor(bucket: Bucket, mirror: Mirror<string>, listeners: Set<(channel: string) => void>) {
+    this.#bucket = bucket;
+    this.#mirror = mirror;
+    this.#listeners = listeners;
+  }
+
+  /** @throws StoreUnavailableError if the bucket cannot be read */
+  static async open(options: ChannelDirectoryOptions): Promise<ChannelDirectory> {
+    const listeners = new Set<(channel: string) => void>();
+    const mirror = await Mirror.open<string>({
+      ...options,
+      decode(value) {
+        const team = Buffer.from(value).toString("utf8");
+        return isId(team) ? team : undefined;
+      },
+      onChange(key, now, before) {
+        if (before === undefined || now === before) return;
+        for (const listener of [...listeners]) listener(key.replace(".", ":"));
+      },
+    });
+    return new ChannelDirectory(options.bucket, mirror, listeners);
+  }
+
+  async resolveSpecTeamId(specId: string): Promise<string | undefined> {
+    return this.#mirror.get(`spec.${specId}`);
+  }
+
+  async resolveAgentTeamId(agentId: string): Promise<string | undefined> {
+    return this.#mirror.get(`agent.${agentId}`);
+  }
+
+  onOwnerChanged(listener: (channel: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Makes a spec or an agent the team's, unless it is another's. @throws StoreUnavailableError */
+  async register(teamId: string, channel: string): Promise<Registration> {
+    const key = keyOf(channel);
+    if (key === undefined || !isId(teamId)) return "invalid";
+    const revision = await this.#bucket.create(key, Buffer.from(teamId));
+    if (revision !== undefined) {
+      await this.#mirror.reached(revision);
+      return "registered";
+    }
+    const entry = await this.#bucket.get(key);
+    return entry !== undefined && Buffer.from(entry.value).toString("utf8") === teamId ? "already" : "taken";
+  }
+
+  /** Whether it was the team's; it is nobody's now. @throws StoreUnavailableError */
+  async unregister(teamId: string, channel: string): Promise<boolean> {
+    const key = keyOf(channel);
+    if (key === undefined) return false;
+    const entry = await this.#bucket.get(key);
+    if (entry === undefined || Buffer.from(entry.value).toString("utf8") !== teamId) return false;
+    if (!(await this.#bucket.delete(key, entry.revision))) return false;
+    await this.#mirror.caughtUp();
+    return true;
+  }
+
+  /** The specs and agents of a team, by name. @throws StoreUnavailableError */
+  list(teamId: string): string[] {
+    return [...this.#mirror.entries()]
+      .filter(([, owner]) => owner === teamId)
+      .map(([key]) => key.replace(".", ":"))
+      .sort();
+  }
+
+  /** The connection to the store is back. */
+  reconnected(): Promise<void> {
+    return this.#mirror.reconnected();
+  }
+
+  close(): void {
+    this.#mirror.close();
+    this.#listeners.clear();
+  }
+}
+
+/** A team's own channel is its own by name: it is not registered. */
+function keyOf(channel: string): string | undefined {
+  const parsed = parseChannel(channel);
+  return parsed === undefined || parsed.kind === "team" ? undefined : `${parsed.kind}.${parsed.id}`;
+}
