@@ -1,13 +1,15 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { createPublisher, type Publisher } from "@kata/publisher";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { startBroker, TEST_KEY, type TestBroker } from "../support/broker.ts";
+import { type InProcessBroker, startBroker, TEST_KEY } from "../support/broker.ts";
 import { startNats, type TestNats } from "../support/nats.ts";
 import { connectRaw } from "../support/raw-client.ts";
 
 let nats: TestNats;
-let broker: TestBroker;
+let broker: InProcessBroker;
 let publisher: Publisher;
 
 const scopes = (key: string) => (key.endsWith("publisher") ? (["publish"] as const) : (["subscribe"] as const));
@@ -176,5 +178,71 @@ describe("[HTTP-5] history", () => {
     await expect.poll(async () => (await get()).status).toBe(503);
     await nats.start();
     await expect.poll(async () => (await get()).body.events?.length, { timeout: 10_000 }).toBe(1);
+  });
+
+  it("has what was acknowledged before it was asked for", async () => {
+    let after: string | undefined;
+    for (let i = 0; i < 300; i++) {
+      const { eventId } = await publisher.publish(CHANNEL, log(i));
+      const { body } = await get(after === undefined ? {} : { after });
+      expect(body.events.at(-1)?.eventId).toBe(eventId);
+      after = body.next;
+    }
+  });
+
+  it("keeps nothing of what it answered", async () => {
+    await broker.close();
+    // Nothing is remembered that the next answer could share.
+    broker = await startBroker({ nats, config: { ringBytes: 0, pageCacheBytes: 0 } });
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const text = "x".repeat(4_000);
+    const events = range(0, 250).map((i) => ({ type: "log_entry", payload: { message: `${i}`, text } }) as const);
+    await publisher.publishMany(CHANNEL, events);
+    const held = async (requests: number) => {
+      for (let i = 0; i < requests; i++) expect((await get({ limit: "250" })).body.events).toHaveLength(250);
+      // What is dead is freed in two steps, with a turn between.
+      for (let i = 0; i < 3; i++) {
+        collect();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      return process.memoryUsage().arrayBuffers;
+    };
+    const before = await held(5);
+    expect((await held(30)) - before).toBeLessThan(10_000_000);
+  });
+
+  it("leaves nothing behind where its client leaves before the log has answered", async () => {
+    await broker.close();
+    const admitted: (() => void)[] = [];
+    broker = await startBroker({
+      nats,
+      config: { natsTimeoutMs: 500, lingerMs: 50 },
+      apiKeys: {
+        async verifyKey() {
+          await new Promise<void>((resolve) => admitted.push(resolve));
+          return { type: "api_key", teamId: "demo", keyId: "k", scopes: ["subscribe"] };
+        },
+      },
+    });
+    const nc = await connect({ servers: nats.url });
+    await (await jetstreamManager(nc)).streams.delete("KATA");
+    await nc.close();
+    const gone = new AbortController();
+    const url = `${broker.httpUrl}/v1/channels/${CHANNEL}/events`;
+    const asked = range(0, 20).map(() => fetch(url, { headers: { "x-api-key": TEST_KEY }, signal: gone.signal }));
+    await expect.poll(() => admitted.length).toBe(20);
+    gone.abort();
+    await Promise.allSettled(asked);
+    // Behind them in the broker's eyes: they are gone by then.
+    await (await fetch(`${broker.httpUrl}/healthz`)).text();
+    for (const admit of admitted) admit();
+    // One that waits, and is answered in time: by then those before it were on their way.
+    const waits = get();
+    await expect.poll(() => admitted.length).toBe(21);
+    admitted.at(-1)?.();
+    expect((await waits).body.error?.code).toBe("unavailable");
+    const channels = async () => (await broker.metrics()).match(/^kata_channels (\d+)$/m)?.[1];
+    await expect.poll(channels).toBe("0");
   });
 });

@@ -62,11 +62,14 @@ async function read({ channel, credentials, query, gone }: Wish, deps: SessionDe
   const start: StartRequest =
     after === undefined ? { kind: "rewind", rewind: "all" } : { kind: "after", eventId: after };
   if (!deps.log.connected) return AWAY;
+  if (gone.signal.aborted) return AWAY;
   // A channel waits for the log for as long as it takes; a request does not.
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(), deps.config.natsTimeoutMs);
+  // Not AbortSignal.any: Node keeps what it makes, and all that waits for it, for as long as nothing is aborted.
+  gone.signal.addEventListener("abort", () => late.abort(), { once: true });
   try {
-    const signal = AbortSignal.any([late.signal, gone.signal]);
+    const { signal } = late;
     const request = { start, limit, maxBytes: MAX_BYTES, signal };
     return await Promise.race([deps.delivery.history(channel, admission.subject, request), aborted(signal)]);
   } catch (error) {

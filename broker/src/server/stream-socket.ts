@@ -28,8 +28,8 @@ export class StreamSocket implements Reader {
     this.#res = res;
     this.#fanOut = fanOut;
     this.#onDrain = onDrain;
-    // Only a write makes the response send what it holds back; a comment will do.
-    res.onWritable(() => this.#write(NOTHING) && this.#flush());
+    // Only a write makes the response send what it holds back.
+    res.onWritable(() => this.#write(this.#little()) && this.#flush());
   }
 
   send(frame: Buffer): void {
@@ -63,7 +63,7 @@ export class StreamSocket implements Reader {
   nudge(now: number, everyMs: number): void {
     if (!this.#open || this.#held === 0 || now - this.#nudgedAt < everyMs) return;
     this.#nudgedAt = now;
-    if (this.#write(NOTHING)) this.#flush();
+    if (this.#write(this.#little())) this.#flush();
   }
 
   /** Ends the response; what it still holds is given up, the client resumes. */
@@ -83,6 +83,16 @@ export class StreamSocket implements Reader {
     this.#queue = [];
     this.#queued = 0;
     this.#held = 0;
+  }
+
+  /** As little as can be written: of what waits, for it goes on in the middle of a frame, where a comment would end it. */
+  #little(): Buffer {
+    const first = this.#queue[0];
+    if (first === undefined) return NOTHING;
+    if (first.length === 1) this.#queue.shift();
+    else this.#queue[0] = first.subarray(1);
+    this.#queued--;
+    return first.subarray(0, 1);
   }
 
   #enqueue(frame: Buffer): void {
