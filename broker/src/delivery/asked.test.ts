@@ -94,4 +94,47 @@ describe("what is asked of the log (invariant 5)", () => {
     expect(channel.seen(audited.seq)).toBeUndefined();
     expect(channel.seen(4)).toBeDefined();
   });
+
+  it("readers that come back for the same seconds ask once", async () => {
+    const { log, subscribe } = createDeliveryRig({ ringBytes: 0, pageRecords: 100 });
+    for (let i = 0; i < 20; i++) log.store(SUBJECT, `${i}`);
+    subscribe(NOW);
+    await settle();
+    const before = asked(log);
+    const readers = Array.from({ length: 500 }, () => subscribe({ kind: "rewind", rewind: { seconds: 60 } }));
+    await settle();
+    for (const reader of readers) expect(reader.events).toHaveLength(20);
+    // Half of them may come in the next second.
+    expect(asked(log) - before).toBeLessThanOrEqual(20);
+  });
+
+  it("those who leave while the start of their rewind is looked for cost nothing more", async () => {
+    const { log, delivery, subscribe } = createDeliveryRig({ ringBytes: 1_000, pageRecords: 100, readsInFlight: 4 });
+    const records = Array.from({ length: 2_000 }, (_, i) => log.store(SUBJECT, `${i}`));
+    subscribe(NOW);
+    await settle();
+    for (let i = 0; i < 100; i++) {
+      const gone = subscribe({ kind: "rewind", rewind: { count: 1_000 + i } });
+      await settle(3);
+      delivery.end(gone.subscription);
+    }
+    const before = log.asked.read;
+    const late = subscribe(after(records[1_000] as (typeof records)[0]));
+    await expect.poll(() => late.events.length, { interval: 1 }).toBe(999);
+    expect(log.asked.read - before).toBeLessThan(60);
+    expect(delivery.usage.readsWaiting).toBe(0);
+  });
+
+  it("different rewinds of one channel are looked for one after the other: others have their turn", async () => {
+    const { log, delivery, subscribe } = createDeliveryRig({ ringBytes: 1_000, pageRecords: 100, readsInFlight: 4 });
+    for (let i = 0; i < 2_000; i++) log.store(SUBJECT, `${i}`);
+    subscribe(NOW);
+    await settle();
+    const readers = Array.from({ length: 50 }, (_, i) => subscribe({ kind: "rewind", rewind: { count: 1_000 + i } }));
+    await settle(5);
+    expect(delivery.usage.readsInFlight + delivery.usage.readsWaiting).toBeLessThanOrEqual(2);
+    for (const [i, reader] of readers.entries()) {
+      await expect.poll(() => reader.events.length, { interval: 1, timeout: 10_000 }).toBe(1_000 + i);
+    }
+  });
 });

@@ -14,6 +14,7 @@ import { Pages } from "./pages.ts";
 import { whileAway } from "./pause.ts";
 import type { Places, SeenPlace } from "./places.ts";
 import type { Position } from "./position.ts";
+import { Rewinds } from "./rewinds.ts";
 import type { Ring } from "./ring.ts";
 import type { RingMemory } from "./ring-memory.ts";
 import type { Survey } from "./survey.ts";
@@ -47,7 +48,8 @@ export interface ChannelOptions extends LiveReadersOptions {
   readonly onDefect: (error: unknown) => void;
 }
 
-type Phase = "opening" | "open" | "repairing" | "closed";
+/** Busy: it opens, or repairs itself. */
+type Phase = "busy" | "open" | "closed";
 
 /**
  * One subject with local readers: its head, its recent records, its live feed, and the repair of holes in it. It is
@@ -57,18 +59,20 @@ export class Channel {
   readonly name: string;
   readonly subject: string;
   readonly pages: Pages;
+  readonly rewinds: Rewinds;
   readonly #options: ChannelOptions;
   readonly #log: EventLog;
   readonly #readers = new Set<ChannelReader>();
   readonly #live: LiveReaders;
   readonly #held: HeldRecords;
-  #phase: Phase = "opening";
+  #phase: Phase = "busy";
   readonly #tail: Tail;
   #feed: LiveFeed | undefined;
   #settled: Promise<void>;
   /** The sequence of the last live record that did not follow the head. */
   #misfit = 0;
   #life = 0;
+  #doubted = false;
   /** Counts the reasons to look at the log again; one that comes up during a repair makes it start over. */
   #doubts = 0;
   readonly #waiting = new Waiters();
@@ -82,6 +86,7 @@ export class Channel {
     this.#tail = new Tail(options.ringBytes, options.ringMemory);
     this.#held = new HeldRecords(options.holding);
     this.#live = new LiveReaders(options);
+    this.rewinds = new Rewinds(options.log);
     this.pages = new Pages({
       log: options.log,
       subject: options.subject,
@@ -124,6 +129,11 @@ export class Channel {
   /** Counts how often the log turned out to be another one, or may have: what was found out in one life says nothing in the next. */
   get life(): number {
     return this.#life;
+  }
+
+  /** Whether what memory knows of the log's end may be another log's, until the channel has looked again. */
+  get doubted(): boolean {
+    return this.#doubted;
   }
 
   get readers(): number {
@@ -227,6 +237,7 @@ export class Channel {
   /** The connection was away, or the log is another one: nothing that was heard or read of its end may be believed. */
   doubt(): void {
     this.#life++;
+    this.#doubted = true;
     this.#held.letGo();
     this.pages.clear();
     void this.repair();
@@ -236,7 +247,7 @@ export class Channel {
   repair(): Promise<void> {
     this.#doubts++;
     if (this.#phase === "open") {
-      this.#phase = "repairing";
+      this.#phase = "busy";
       this.#settled = this.#repair();
     }
     return this.#settled;
@@ -261,6 +272,7 @@ export class Channel {
 
   close(): void {
     this.#phase = "closed";
+    this.#doubted = false;
     this.#feed?.close();
     this.#held.take();
     this.#tail.close();
@@ -278,9 +290,12 @@ export class Channel {
 
   /** Takes the log's word for where the channel stands now. */
   async #start(): Promise<void> {
+    const life = this.#life;
     const doubts = this.#doubts;
     const finding = await this.#options.survey.ask(this.subject);
     if (this.closed) return;
+    // The log is another one, or may be, since that was found out.
+    if (this.#life !== life) return this.#start();
     this.#tail.begin(finding);
     this.pages.clear();
     this.#goOn();
@@ -325,7 +340,7 @@ export class Channel {
   /** The log is not the one this channel knew: every reader finds out for itself what that means for it. */
   async #startAnew(): Promise<void> {
     if (this.closed) return;
-    this.#phase = "opening";
+    this.#phase = "busy";
     this.#life++;
     this.#options.places.clear();
     for (const reader of [...this.#readers]) reader.relocate();
@@ -348,7 +363,7 @@ export class Channel {
     if (judgement === "repeat") return;
     if (record.seq === this.#misfit) {
       // The log has been read to its end, and neither it nor what should stand before it is there: trimmed already.
-      this.#phase = "repairing";
+      this.#phase = "busy";
       // Not at once: the readers that it sends to look again have to wait for it.
       this.#settled = Promise.resolve().then(() => this.#startAnew());
       return;
@@ -361,11 +376,16 @@ export class Channel {
   /** Goes on with what arrived meanwhile; a hole in it starts the next repair. */
   #goOn(): void {
     this.#phase = "open";
+    this.#doubted = false;
     const { records, letGo } = this.#held.take();
     // Once one of them starts a repair the others are held again.
     for (const record of records) if (!this.#tail.holds(record)) this.#onLive(record);
-    if (letGo > this.mark.seq) void this.repair();
     if (this.#phase === "open") this.#waiting.wake();
+    if (letGo <= this.mark.seq) return;
+    // In a later turn: those who waited have looked by then, also where every repair lets go of something.
+    setImmediate(() => {
+      if (this.#phase === "open" && letGo > this.mark.seq) void this.repair();
+    });
   }
 
   #apply(record: ChannelRecord): void {

@@ -1,5 +1,6 @@
 import { type EventLog, LogUnavailableError } from "../log/event-log.ts";
 import { Channel, type ChannelOptions } from "./channel.ts";
+import { LogEnd } from "./log-end.ts";
 import { Places } from "./places.ts";
 import { Survey } from "./survey.ts";
 
@@ -21,18 +22,16 @@ export class Channels {
   readonly #unlisten: () => void;
   #stopAuditing: () => void = () => undefined;
   #auditing: Promise<void> | undefined;
-  #closed = false;
 
   constructor(options: ChannelsOptions) {
     this.#options = options;
     this.#log = options.log;
-    this.#survey = new Survey(options.log, this.#places);
+    const end = new LogEnd(options.log, () => this.#doubt());
+    this.#survey = new Survey(options.log, this.#places, end);
     this.#unlisten = options.log.listen((event) => {
       // What was published while the connection was away reached nobody here; a new stream is found out the same way.
       // Before anything live is believed: the log may have lost its end, and handed the same sequences out again.
-      if (event === "disconnected") return;
-      this.#places.clear();
-      for (const channel of this.#open.values()) channel.doubt();
+      if (event !== "disconnected") this.#doubt();
     });
     this.#auditLater();
   }
@@ -78,12 +77,17 @@ export class Channels {
   }
 
   close(): void {
-    this.#closed = true;
     this.#stopAuditing();
     this.#unlisten();
     for (const cancel of this.#lingering.values()) cancel();
     for (const channel of this.#open.values()) channel.close();
     this.#open.clear();
+  }
+
+  /** Nothing that was heard or read of the log's end may be believed. */
+  #doubt(): void {
+    this.#places.clear();
+    for (const channel of this.#open.values()) channel.doubt();
   }
 
   #auditLater(): void {
@@ -94,9 +98,9 @@ export class Channels {
   }
 
   async #audit(): Promise<void> {
-    if (this.#open.size === 0 || this.#closed || !this.#log.connected) return;
+    if (this.#open.size === 0 || !this.#log.connected) return;
     try {
-      const { lastSeq, epoch } = await this.#log.state();
+      const { lastSeq, epoch } = await this.#survey.lookAtEnd();
       const due = [...this.#open.values()].filter(({ mark, epoch: known }) => mark.seq !== lastSeq || known !== epoch);
       await Promise.all(due.map((channel) => channel.audit()));
       this.#options.figures.audits++;

@@ -9,6 +9,7 @@ import { HoldingBudget } from "./held-records.ts";
 import { type History, type HistoryRequest, readHistory } from "./history.ts";
 import { PageCache } from "./page-cache.ts";
 import { RingMemory } from "./ring-memory.ts";
+import { SocketTurns } from "./socket-turns.ts";
 import { Subscription, type SubscriptionOptions } from "./subscription.ts";
 import type { Phase } from "./subscription-state.ts";
 import { Sweep } from "./sweep.ts";
@@ -76,6 +77,7 @@ export class Delivery {
   readonly #rings: RingMemory;
   readonly #pages: PageCache;
   readonly #holding: HoldingBudget;
+  readonly #turns = new SocketTurns();
   readonly #subscriptions = new Set<Subscription>();
 
   constructor({ limits, clock = SYSTEM_CLOCK, ...options }: DeliveryOptions) {
@@ -124,6 +126,7 @@ export class Delivery {
       clock: this.#clock,
       figures: this.figures,
       highWaterBytes: this.#limits.highWaterBytes,
+      turns: this.#turns,
     });
     this.#subscriptions.add(subscription);
     return subscription;
@@ -147,7 +150,9 @@ export class Delivery {
     const leave = () => channel.leave(reader);
     request.signal.addEventListener("abort", leave, { once: true });
     try {
-      return await readHistory(this.#log, channel, reader, request);
+      const history = await readHistory(this.#log, channel, reader, request);
+      if (history.reason !== undefined) this.figures.gaps[history.reason]++;
+      return history;
     } finally {
       request.signal.removeEventListener("abort", leave);
       leave();

@@ -3,7 +3,7 @@ import { createDeliveryRig, NAME, SUBJECT, type Topics } from "../testing/delive
 import { settle } from "../testing/memory-log.ts";
 import type { Delivery } from "./delivery.ts";
 import { SINGLE } from "./framing.ts";
-import type { StartRequest } from "./locate.ts";
+import type { StartWish } from "./locate.ts";
 import type { Reader, Subscription } from "./subscription.ts";
 
 const NOW = { kind: "now" } as const;
@@ -23,7 +23,7 @@ class CountingSocket implements Reader {
     this.#topics = topics;
   }
 
-  subscribe(delivery: Delivery, channel: string, subject: string, start: StartRequest): void {
+  subscribe(delivery: Delivery, channel: string, subject: string, start: StartWish): void {
     const onDefect = (error: unknown) => expect.unreachable(String(error));
     const subscription = delivery.subscribe({ channel, subject, reader: this, framing: SINGLE, onDefect });
     this.subscriptions.push(subscription);

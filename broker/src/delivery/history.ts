@@ -43,15 +43,19 @@ export async function readHistory(
   await channel.settled(reader);
   if (request.signal.aborted) throw new LogUnavailableError("nobody waits for it any more");
   const { life } = channel;
-  const start = await locate(log, channel, request.start);
+  const start = await locate(log, channel, request.start, () => request.signal.aborted);
   const reading = new Reading(request, start);
   if (start.rest !== undefined) reading.add(start.rest.record, start.rest.afterLine);
   let { position } = start;
+  let known = start.first;
   while (!reading.full) {
     // In one tick with the look at memory: whether the channel is whole up to there.
     const recent = channel.life === life ? channel.after(position) : undefined;
-    if (recent?.length === 0) return reading.end(false, later(channel, position));
-    const records = recent ?? (await channel.pages.read(channel.epoch, position));
+    const end = later(channel, position);
+    if (known === undefined && recent?.length === 0 && !(await isMore(log, channel, position)))
+      return reading.end(false, end);
+    const records = known ?? (recent?.length ? recent : await channel.pages.read(channel.epoch, position));
+    known = undefined;
     if (channel.life !== life) throw new LogUnavailableError("the log is not the one it was");
     if (request.signal.aborted) throw new LogUnavailableError("nobody waits for it any more");
     if (typeof records === "string") {
@@ -65,7 +69,13 @@ export async function readHistory(
       position = endOf(record);
     }
   }
-  return reading.end(reading.cut || channel.after(position)?.length !== 0);
+  return reading.end(reading.cut || channel.after(position)?.length !== 0 || (await isMore(log, channel, position)));
+}
+
+/** Whether the log has more than the live feed has brought: what was acknowledged before the request is in the answer. */
+async function isMore(log: EventLog, channel: Channel, { seq }: Position): Promise<boolean> {
+  const newest = await channel.shared("newest", () => log.head(channel.subject));
+  return newest !== undefined && newest.seq > seq;
 }
 
 /** The end of a channel that is quiet does not grow old: the place up to which it is known to be complete. */

@@ -33,10 +33,6 @@ export class LiveReaders implements Swept {
     this.#options = options;
   }
 
-  get size(): number {
-    return this.#readers.size;
-  }
-
   /** The topic that readers of these frames join and leave. */
   topic(framing: Framing): string {
     return `${this.#options.subject}|${framing.name}`;

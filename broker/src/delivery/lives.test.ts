@@ -93,6 +93,27 @@ describe("a stream made anew", () => {
     await expect.poll(() => reader.got).toEqual(["subscribed complete", "subscribed gap reset", "b1", "caught_up"]);
   });
 
+  it("is not waited for with what memory has of the old one", async () => {
+    const { log, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "0");
+    const reader = subscribe(NOW);
+    await settle();
+    reader.load = 2_000;
+    log.store(SUBJECT, `1${"x".repeat(300_000)}`);
+    await settle();
+    log.store(SUBJECT, "2");
+    const letGo = log.hold("heads");
+    log.recreate("b");
+    log.store(SUBJECT, "b1", { live: false });
+    await log.state();
+    reader.drain();
+    await settle();
+    expect(reader.got.slice(3)).toEqual([]);
+    log.letPass("heads");
+    letGo();
+    await expect.poll(() => reader.got.slice(3)).toEqual(["subscribed gap reset", "b1", "caught_up"]);
+  });
+
   it("a reach that it overtakes does not mark the new life complete", async () => {
     const { log, channels, subscribe } = createDeliveryRig();
     log.store(SUBJECT, "1");

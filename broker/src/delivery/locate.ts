@@ -3,13 +3,19 @@ import { type EventLog, LogUnavailableError } from "../log/event-log.ts";
 import type { Channel } from "./channel.ts";
 import { type ChannelRecord, decodeRecord, endOf, positionOf } from "./channel-record.ts";
 import { ORIGIN, type Position, positionId } from "./position.ts";
-import { findLast, findSince, type RewindTarget } from "./rewind.ts";
+import { findSince, type RewindTarget } from "./rewind.ts";
+import type { Gone } from "./rewinds.ts";
+
+type Seconds = { seconds: number };
+
+/** Where a subscriber wishes to start. */
+export type StartWish = StartRequest | { readonly kind: "rewind"; readonly rewind: Rewind };
 
 /** Where a subscription is asked to start. */
 export type StartRequest =
   | { readonly kind: "now" }
   | { readonly kind: "after"; readonly eventId: string }
-  | { readonly kind: "rewind"; readonly rewind: Rewind }
+  | { readonly kind: "rewind"; readonly rewind: Exclude<Rewind, Seconds> }
   /** With the first event stored at or after this time (ms since 1970). */
   | { readonly kind: "since"; readonly timeMs: number }
   /** Everything that exists, because the place it stood at is gone. */
@@ -24,30 +30,41 @@ export interface Start {
   readonly position: Position;
   /** The record in whose middle the start lies: its lines after `afterLine` come first; `position` is its end. */
   readonly rest?: { readonly record: ChannelRecord; readonly afterLine: number };
+  /** What follows `position`, as far as it is known by now: it may be gone from the log before it is asked for again. */
+  readonly first?: readonly ChannelRecord[];
 }
 
-/** A rewind by seconds counts from the moment when it was asked for, however long the log does not answer. */
-export function askedAt(request: StartRequest, nowMs: number): StartRequest {
-  if (request.kind !== "rewind" || request.rewind === "all" || !("seconds" in request.rewind)) return request;
-  return { kind: "since", timeMs: nowMs - request.rewind.seconds * 1_000 };
+/**
+ * A rewind by seconds counts from the moment when it was asked for, however long the log does not answer. It begins with a
+ * whole second: those who come back at the same time ask for the same.
+ */
+export function askedAt(wish: StartWish, nowMs: number): StartRequest {
+  if (wish.kind !== "rewind") return wish;
+  const { rewind } = wish;
+  if (rewind === "all" || "count" in rewind) return { kind: "rewind", rewind };
+  return { kind: "since", timeMs: Math.floor(nowMs / 1_000 - rewind.seconds) * 1_000 };
 }
 
-/** Finds where a subscription starts, asking the log only for what memory cannot tell. The channel must be settled. */
-export async function locate(log: EventLog, channel: Channel, request: StartRequest): Promise<Start> {
-  const start = await find(log, channel, request);
+/**
+ * Finds where a subscription starts, asking the log only for what memory cannot tell. The channel must be settled.
+ *
+ * @param gone whether nobody waits for it any more
+ */
+export async function locate(log: EventLog, channel: Channel, request: StartRequest, gone: Gone): Promise<Start> {
+  const start = await find(log, channel, request, gone);
   // The log may know more than the live feed has brought: joining now would let older events follow.
   await channel.reach(start.position.seq);
   return start;
 }
 
-function find(log: EventLog, channel: Channel, request: StartRequest): Start | Promise<Start> {
+function find(log: EventLog, channel: Channel, request: StartRequest, gone: Gone): Start | Promise<Start> {
   switch (request.kind) {
     case "now":
       return now(channel);
     case "after":
       return resume(log, channel, request.eventId);
     case "rewind":
-      return rewind(log, channel, request.rewind);
+      return rewind(log, channel, request.rewind, gone);
     case "since":
       return since(log, channel, request.timeMs);
     case "gap":
@@ -115,16 +132,13 @@ async function resumeNothing(log: EventLog, channel: Channel, id: EventId, event
   return gap(log, channel, "expired");
 }
 
-function rewind(log: EventLog, channel: Channel, wish: Rewind): Promise<Start> {
+function rewind(log: EventLog, channel: Channel, wish: Exclude<Rewind, Seconds>, gone: Gone): Promise<Start> {
   if (wish === "all") return everything(log, channel);
-  if ("seconds" in wish) return since(log, channel, Date.now() - wish.seconds * 1_000);
-  // Many ask for the same when they come back at once.
-  const { count } = wish;
-  return rewound(log, channel, () => channel.shared(`last ${count}`, () => findLast(log, channel, count)));
+  return rewound(log, channel, () => channel.rewinds.last(channel, wish.count, gone));
 }
 
 function since(log: EventLog, channel: Channel, timeMs: number): Promise<Start> {
-  return rewound(log, channel, () => findSince(log, channel, timeMs));
+  return rewound(log, channel, () => channel.shared(`since ${timeMs}`, () => findSince(log, channel, timeMs)));
 }
 
 async function rewound(
@@ -158,16 +172,14 @@ function everything(log: EventLog, channel: Channel): Promise<Start> {
 
 async function findFirst(log: EventLog, channel: Channel): Promise<Start> {
   // Before the log is asked: what comes meanwhile lies after it.
-  const { mark } = channel;
-  const { records } = await log.read({ subject: channel.subject, from: { seq: 1 }, records: 1, bytes: 1 });
-  const first = records[0];
-  if (first === undefined && (await log.head(channel.subject)) !== undefined) {
-    throw new LogUnavailableError("a replica of the log lags behind");
-  }
+  const { mark, epoch } = channel;
+  const first = await channel.pages.front(epoch);
+  const [oldest] = first;
+  if (oldest === undefined) return { recovery: "fresh", eventId: positionId(epoch, mark), position: mark };
   // What the log has and the live feed has not brought yet is history, too: it comes before `caught_up`.
-  if (first !== undefined) await channel.reach(first.seq);
-  const position = first === undefined ? mark : await before(log, first.seq);
-  return { recovery: "fresh", eventId: positionId(channel.epoch, position), position };
+  await channel.reach(oldest.seq);
+  const position = await before(log, oldest.seq);
+  return { recovery: "fresh", eventId: positionId(epoch, position), position, first };
 }
 
 /** The position right before a record, whichever channel's record stands there. */

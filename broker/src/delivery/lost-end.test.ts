@@ -138,3 +138,69 @@ describe("attacks invariants 2 and 3: what was read or heard before the end was 
     expect(reader.got.slice(2)).toEqual(["other 2"]);
   });
 });
+
+describe("attacks invariants 1 and 2: the log loses its end, and no connection breaks", () => {
+  it("who comes back to a place that is gone is told, though memory knew it", async () => {
+    const { log, channels, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "1");
+    for (let i = 2; i <= 9; i++) log.store(OTHER, "x");
+    const stayed = subscribe(NOW);
+    await settle();
+    log.loseTail(8);
+    log.store(SUBJECT, "2");
+    for (let i = 9; i <= 12; i++) log.store(OTHER, "y");
+    await channels.audit();
+    await settle();
+    const late = subscribe({ kind: "after", eventId: stayed.ids[0] as string });
+    await settle();
+    log.store(SUBJECT, "3");
+    await settle();
+    expect(late.got).toEqual(["subscribed gap rewritten", "1", "2", "caught_up", "3"]);
+    expect(stayed.got.slice(2)).toEqual(["2", "3"]);
+  });
+
+  it("also where what took its place is a channel's that nobody read", async () => {
+    const { log, channels, subscribe } = createDeliveryRig();
+    for (let i = 1; i <= 9; i++) log.store(OTHER, "x");
+    const place = await log.stream.at(9);
+    channels.open("team:other", OTHER);
+    await settle();
+    log.loseTail(8);
+    log.store(SUBJECT, "2");
+    for (let i = 9; i <= 12; i++) log.store(OTHER, "y");
+    await channels.audit();
+    await settle();
+    const late = subscribe({ kind: "after", eventId: `a-9-${place?.check}` });
+    await settle();
+    expect(late.got).toEqual(["subscribed gap rewritten", "2", "caught_up"]);
+  });
+
+  it("is noticed where the log has come to the very same sequence again", async () => {
+    const { log, channels, subscribe } = createDeliveryRig();
+    log.store(OTHER, "x");
+    log.store(OTHER, "x");
+    const reader = subscribe(NOW);
+    await settle();
+    log.loseTail(1);
+    log.store(SUBJECT, "1", { live: false });
+    log.store(OTHER, "y");
+    await channels.audit();
+    await settle();
+    expect(reader.events).toEqual(["1"]);
+  });
+
+  it("a look at the end of a log that only moved on doubts nothing", async () => {
+    const { log, channels, delivery, subscribe } = createDeliveryRig();
+    log.store(SUBJECT, "1");
+    subscribe(NOW);
+    await settle();
+    for (let i = 0; i < 3; i++) {
+      log.store(OTHER, "x");
+      await channels.audit();
+    }
+    log.trim(4);
+    await channels.audit();
+    await settle();
+    expect(delivery.figures.repairs).toBe(0);
+  });
+});

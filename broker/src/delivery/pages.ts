@@ -25,6 +25,9 @@ interface Wanted {
   readonly fail: (error: unknown) => void;
 }
 
+/** How often the oldest page is read that is trimmed as a whole while it is. */
+const FRONT_ATTEMPTS = 10;
+
 export interface PagesOptions {
   readonly log: EventLog;
   readonly subject: string;
@@ -66,6 +69,34 @@ export class Pages implements PageOwner {
   async readNow(epoch: string, position: Position): Promise<readonly ChannelRecord[] | GapReason> {
     const { page, broken } = await this.#read({ epoch, from: position.seq + 1, proof: position });
     return page?.records ?? broken ?? "expired";
+  }
+
+  /**
+   * The oldest records that are left, without a hole; none if there is none. What is trimmed while it is read is not among
+   * them, and they need no place before them that still stands: retention may take that faster than it could be looked at.
+   */
+  async front(epoch: string): Promise<readonly ChannelRecord[]> {
+    const { log, subject, page: limits, decode } = this.#options;
+    const generation = this.#generation;
+    for (let from = 1, attempt = 0; attempt < FRONT_ATTEMPTS; attempt++) {
+      const { records } = await log.read({ subject, from: { seq: from }, ...limits });
+      // Asked afterwards: nothing from there on was gone while it was read.
+      const { epoch: now, firstSeq } = await log.state();
+      if (now !== epoch) throw new LogUnavailableError("the stream was made anew");
+      const left = records.filter(({ seq }) => seq >= firstSeq);
+      if (left.length > 0) {
+        const page = { from: firstSeq, records: left.map(decode) };
+        if (generation === this.#generation) this.#remember(page);
+        return page.records;
+      }
+      if (records.length === 0) {
+        const newest = await log.head(subject);
+        if (newest === undefined || newest.seq < firstSeq) return [];
+        throw new LogUnavailableError("a replica of the log lags behind");
+      }
+      from = firstSeq;
+    }
+    throw new LogUnavailableError("the log is trimmed faster than it can be read");
   }
 
   /** What stands at `seq`; `undefined` if nothing does. What lies right behind it is remembered where there is room. */
@@ -120,7 +151,7 @@ export class Pages implements PageOwner {
           (each) => each.epoch === wanted.epoch && covers(page, each.from),
           (each) => each.settle({ page }),
         );
-        if (this.#options.cache.add(page, this)) this.#known.add(page);
+        this.#remember(page);
       } catch (error) {
         wanted.fail(error);
         // The others would find the log away, too; each asks again in its own time.
@@ -132,6 +163,17 @@ export class Pages implements PageOwner {
       }
     }
     this.#reading = false;
+  }
+
+  #remember(page: Page): void {
+    const { seq: end } = page.records.at(-1) as ChannelRecord;
+    // What it holds as well is not kept twice.
+    for (const known of this.#known) {
+      if (known.from < page.from || (known.records.at(-1) as ChannelRecord).seq > end) continue;
+      this.#known.delete(known);
+      this.#options.cache.delete(known);
+    }
+    if (this.#options.cache.add(page, this)) this.#known.add(page);
   }
 
   /** Takes out the one to read for: the nearest at or above where the last read began, else the lowest. */

@@ -95,3 +95,24 @@ describe("what is kept for those who are gone", () => {
     for (const { got } of gone) expect(got).toEqual([]);
   });
 });
+
+describe("attacks invariant 4: a channel that may hold nothing while it repairs itself", () => {
+  it("lets in who comes, however much comes meanwhile", async () => {
+    const { log, channels, subscribe } = createDeliveryRig({ heldBytes: 0, pageRecords: 100, highWaterBytes: 1e9 });
+    log.store(SUBJECT, "0");
+    const stayed = subscribe(NOW);
+    await settle();
+    void channels.open(NAME, SUBJECT).repair();
+    const late = subscribe(NOW);
+    for (let i = 1; i <= 500; i++) {
+      log.store(SUBJECT, `${i}`);
+      await settle(1);
+    }
+    expect(late.got[1]).toBe("caught_up");
+    await settle();
+    const all = Array.from({ length: 500 }, (_, i) => `${i + 1}`);
+    expect(stayed.events).toEqual(all);
+    expect(late.events).toEqual(all.slice(all.length - late.events.length));
+    expect(late.events.length).toBeGreaterThan(400);
+  });
+});

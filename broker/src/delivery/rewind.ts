@@ -27,10 +27,11 @@ export async function findLast(
   log: EventLog,
   channel: Channel,
   count: number,
+  nobodyWaits: () => boolean,
 ): Promise<RewindTarget | "everything" | undefined> {
   if (count === 0) return undefined;
   const recent = channel.ring.lastEvents(count);
-  return recent === undefined ? findLastEvents(log, channel, count) : { rest: recent };
+  return recent === undefined ? findLastEvents(log, channel, count, nobodyWaits) : { rest: recent };
 }
 
 /** How many records the search for the last events looks at first. */
@@ -46,14 +47,14 @@ async function findLastEvents(
   log: EventLog,
   channel: Channel,
   count: number,
+  nobodyWaits: () => boolean,
 ): Promise<RewindTarget | "everything" | undefined> {
   const end = channel.head.seq;
   if (end === 0) return undefined;
   // Records hold one event or hundreds, or none that is valid: each round looks four times as far back.
   for (let wanted = Math.min(count, FIRST_LOOK); ; wanted *= 4) {
-    if (channel.closed || channel.readers === 0) throw new LogUnavailableError("nobody waits for it any more");
-    const start = await recordsBack(log, channel.subject, wanted, end);
-    const tail = await lastOf(log, channel, start.seq, end, count);
+    const start = await recordsBack(log, channel.subject, wanted, end, nobodyWaits);
+    const tail = await lastOf(log, channel, start.seq, end, count, nobodyWaits);
     if (tail.events >= count) {
       const first = tail.records[0] as Counted;
       const skip = tail.events - count;
@@ -74,11 +75,13 @@ async function recordsBack(
   subject: string,
   wanted: number,
   end: number,
+  nobodyWaits: () => boolean,
 ): Promise<{ seq: number; all: boolean }> {
   let low = 1;
   let high = end;
   let all = true;
   while (low < high) {
+    if (nobodyWaits()) throw new LogUnavailableError("nobody waits for it any more");
     const middle = Math.ceil((low + high) / 2);
     const { records, pending } = await log.read({ subject, from: { seq: middle }, records: 1, bytes: 1 });
     if (records.length + pending >= wanted) {
@@ -98,11 +101,13 @@ async function lastOf(
   from: number,
   end: number,
   count: number,
+  nobodyWaits: () => boolean,
 ): Promise<{ records: Counted[]; events: number }> {
   const kept: Counted[] = [];
   let events = 0;
   let next = from;
   while (next <= end) {
+    if (nobodyWaits()) throw new LogUnavailableError("nobody waits for it any more");
     const { records } = await log.read({
       subject: channel.subject,
       from: { seq: next },
@@ -119,6 +124,7 @@ async function lastOf(
     for (const stored of records) {
       if (stored.seq > end) break;
       const { lines } = decodeRecord(stored, channel.name, channel.epoch);
+      if (lines.length === 0) continue;
       kept.push({ seq: stored.seq, lines });
       events += lines.length;
       while (kept.length > 1 && events - (kept[0] as Counted).lines.length >= count) {

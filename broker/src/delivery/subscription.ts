@@ -7,9 +7,10 @@ import { encodeControl } from "./control.ts";
 import type { DeliveryFigures } from "./figures.ts";
 import type { Framing } from "./framing.ts";
 import type { LiveReader } from "./live-readers.ts";
-import { askedAt, locate, type Start, type StartRequest } from "./locate.ts";
+import { askedAt, locate, type Start, type StartRequest, type StartWish } from "./locate.ts";
 import { whileAway } from "./pause.ts";
 import { ORIGIN, type Position, positionId } from "./position.ts";
+import type { SocketTurns } from "./socket-turns.ts";
 import { INITIAL, type Input, next, type Phase, placeNow, type SubscriptionState } from "./subscription-state.ts";
 
 /** What a subscription sees of a socket. */
@@ -32,6 +33,7 @@ export interface SubscriptionOptions {
   readonly framing: Framing;
   /** Replay rests while the socket holds more than this many unsent bytes. */
   readonly highWaterBytes: number;
+  readonly turns: SocketTurns;
   /** Told of an error that is no outage: a defect. The subscription cannot go on. */
   readonly onDefect: (error: unknown) => void;
 }
@@ -82,14 +84,15 @@ export class Subscription implements LiveReader {
     return this.#state.phase;
   }
 
-  start(request: StartRequest, commandId: CommandId | undefined): void {
+  start(wish: StartWish, commandId: CommandId | undefined): void {
     this.#channel.enter(this);
-    this.#locate(askedAt(request, Date.now()), commandId);
+    this.#locate(askedAt(wish, Date.now()), commandId);
   }
 
   /** The socket took bytes. Below half its mark there is room for more than the piece of a page. */
   drained(): void {
     if (this.#reader.buffered() > this.#options.highWaterBytes / 2) return;
+    if (this.#roomy !== undefined || this.#state.phase === "paused") this.#options.turns.offer(this.#reader, this);
     this.#roomy?.();
     if (this.#state.phase !== "paused") return;
     this.#input({ type: "drained" });
@@ -99,6 +102,7 @@ export class Subscription implements LiveReader {
   /** Ends it and returns the last position that was sent; no event follows [UNSUBSCRIBE-1]. */
   close(): string | undefined {
     this.#input({ type: "closed", end: this.#channel.end });
+    this.#options.turns.pass(this.#reader, this);
     this.#channel.leave(this);
     return this.#lastId();
   }
@@ -116,8 +120,7 @@ export class Subscription implements LiveReader {
     // Before `subscribed` was sent there is no place to lose; the run under way looks at the new log by itself.
     if (this.#state.phase === "closed" || this.#state.phase === "locating") return;
     this.#input({ type: "lost", end: this.#channel.end });
-    const eventId = this.#lastId();
-    this.#locate(eventId === undefined ? { kind: "now" } : { kind: "after", eventId }, undefined);
+    this.#locate({ kind: "after", eventId: this.#lastId() as string }, undefined);
   }
 
   endLost(end: Position): void {
@@ -156,14 +159,14 @@ export class Subscription implements LiveReader {
         await this.#channel.settled(this);
         if (stopped()) return undefined;
         const { life } = this.#channel;
-        return { life, start: await locate(log, this.#channel, request) };
+        return { life, start: await locate(log, this.#channel, request, stopped) };
       });
       if (found === undefined || stopped()) return;
       // The log changed while it was asked. Looked at here, in the tick of `subscribed`: from then on the channel tells.
       const changed = this.#channel.life !== found.life || found.start.position.seq > this.#channel.mark.seq;
       if (changed) return this.#locate(request, commandId);
       // The rest of a record would have to be kept, or sent into a full socket: looked up again when there is room.
-      if (found.start.rest !== undefined && this.#full()) {
+      if (found.start.rest !== undefined && this.#full() && !this.#isItsTurn) {
         await new Promise<void>((resolve) => {
           this.#roomy = resolve;
         });
@@ -176,7 +179,7 @@ export class Subscription implements LiveReader {
   }
 
   #announce(start: Start, commandId: CommandId | undefined): void {
-    const { recovery, reason, eventId, position, rest } = start;
+    const { recovery, reason, eventId, position, rest, first } = start;
     if (reason !== undefined) this.#options.figures.gaps[reason]++;
     this.#control("subscribed", eventId, {
       recovery,
@@ -184,9 +187,12 @@ export class Subscription implements LiveReader {
       ...(commandId === undefined ? {} : { id: commandId }),
     });
     this.#input({ type: "located", place: { epoch: this.#channel.epoch, position, startId: eventId, moved: false } });
-    if (rest === undefined) return;
-    this.framing.record(rest.record, rest.afterLine, this.#send);
-    this.#input({ type: "sent", position });
+    if (rest !== undefined) {
+      this.framing.record(rest.record, rest.afterLine, this.#send);
+      this.#input({ type: "sent", position });
+      this.#options.turns.pass(this.#reader, this);
+    }
+    if (first !== undefined) this.#sendSome(first);
   }
 
   #goOn(): void {
@@ -199,6 +205,10 @@ export class Subscription implements LiveReader {
       if (this.#full()) {
         this.#channel.socketFull(this.#reader);
         return this.#input({ type: "full" });
+      }
+      if (this.#channel.doubted) {
+        await this.#channel.settled(this);
+        continue;
       }
       const { position } = this.#state.place as { position: Position };
       const recent = this.#channel.after(position);
@@ -216,6 +226,7 @@ export class Subscription implements LiveReader {
   async #fromLog(run: number, position: Position): Promise<void> {
     const { log, clock } = this.#options;
     const channel = this.#channel;
+    const { life } = channel;
     const stopped = () => this.#run !== run;
     const page = await whileAway({ log, clock, stopped }, async () => {
       await channel.settled(this);
@@ -224,27 +235,32 @@ export class Subscription implements LiveReader {
       if (typeof read !== "string") await channel.reach((read[0] as ChannelRecord).seq);
       return read;
     });
-    if (page === undefined || stopped()) return;
-    // The log may know more than the live feed has brought: what lies beyond the mark comes over that.
-    if (typeof page !== "string") return this.#sendSome(page.filter(({ seq }) => seq <= channel.mark.seq));
+    // What was read in another life of the channel is read again.
+    if (page === undefined || stopped() || channel.life !== life) return;
+    if (typeof page !== "string") return this.#sendSome(page);
     // [RESUME-6] Trimmed, rewritten or recreated while this reader was on its way.
     this.#input({ type: "lost", end: channel.end });
     this.#locate({ kind: "gap", reason: page }, undefined);
   }
 
-  /** Sends until the socket holds enough. */
+  /** Sends until the socket holds enough; at least one record if it is its turn. */
   #sendSome(records: readonly ChannelRecord[]): void {
+    const { turns } = this.#options;
+    // The log may know more than the live feed has brought: what lies beyond the mark comes over that.
+    const { seq: mark } = this.#channel.mark;
     this.#reader.batch(() => {
       for (const record of records) {
         // Before each: others of this socket may have filled it while the log was asked.
-        if (this.#full()) return;
+        if (record.seq > mark || (this.#full() && !this.#isItsTurn)) return;
         this.framing.record(record, -1, this.#send);
         this.#input({ type: "sent", position: endOf(record) });
+        turns.pass(this.#reader, this);
       }
     });
   }
 
   #join(): void {
+    this.#options.turns.pass(this.#reader, this);
     const due = this.#state.caughtUpDue;
     const eventId = this.#lastId();
     this.#input({ type: "joined" });
@@ -252,7 +268,13 @@ export class Subscription implements LiveReader {
   }
 
   #full(): boolean {
-    return this.#reader.buffered() > this.#options.highWaterBytes;
+    const { highWaterBytes, turns } = this.#options;
+    const room = turns.isAnothers(this.#reader, this) ? highWaterBytes / 2 : highWaterBytes;
+    return this.#reader.buffered() > room;
+  }
+
+  get #isItsTurn(): boolean {
+    return this.#options.turns.has(this.#reader, this);
   }
 
   readonly #send = (frame: Buffer): void => this.#reader.send(frame);

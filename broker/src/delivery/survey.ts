@@ -1,5 +1,12 @@
-import { type EventLog, LogUnavailableError, type RecordMark, type StoredRecord } from "../log/event-log.ts";
+import {
+  type EventLog,
+  type LogState,
+  LogUnavailableError,
+  type RecordMark,
+  type StoredRecord,
+} from "../log/event-log.ts";
 import { positionOf } from "./channel-record.ts";
+import type { LogEnd } from "./log-end.ts";
 import type { Places } from "./places.ts";
 import { ORIGIN, type Position } from "./position.ts";
 
@@ -31,12 +38,24 @@ const BATCH = 500;
 export class Survey {
   readonly #log: EventLog;
   readonly #places: Places;
+  readonly #end: LogEnd;
   #asking = new Map<string, Asking[]>();
   #looking = false;
 
-  constructor(log: EventLog, places: Places) {
+  constructor(log: EventLog, places: Places, end: LogEnd) {
     this.#log = log;
     this.#places = places;
+    this.#end = end;
+  }
+
+  /** Looks at the end of the log alone. @throws LogUnavailableError while the log cannot say */
+  async lookAtEnd(): Promise<LogState> {
+    const { generation } = this.#places;
+    const state = await this.#log.state();
+    const record = state.lastSeq === 0 ? undefined : await this.#log.at(state.lastSeq);
+    await this.#end.look(state, record);
+    if (record !== undefined) this.#places.saw(state.epoch, generation, record);
+    return state;
   }
 
   /** @throws LogUnavailableError while the log cannot say */
@@ -75,8 +94,10 @@ export class Survey {
 
   async #find(subjects: readonly string[]): Promise<Found> {
     const { generation } = this.#places;
-    const { epoch, firstSeq: before, lastSeq } = await this.#log.state();
+    const state = await this.#log.state();
+    const { epoch, firstSeq: before, lastSeq } = state;
     const record = lastSeq === 0 ? undefined : await this.#log.at(lastSeq);
+    await this.#end.look(state, record);
     const newest = new Map<string, RecordMark>();
     if (record !== undefined) {
       for (const [subject, mark] of await this.#headsUpTo(record, subjects)) newest.set(subject, mark);

@@ -34,7 +34,6 @@ export type DirectAnswer =
       /** Records of the asked subjects that stand behind this answer. */
       readonly pending: number;
       /** Up to which sequence the one who answered has looked; `undefined` if it does not say. */
-      readonly upTo: number | undefined;
     };
 
 export function directAnswerOf(msg: Msg): DirectAnswer {
@@ -45,8 +44,7 @@ export function directAnswerOf(msg: Msg): DirectAnswer {
   const after = headers.lastNumber("Nats-Last-Sequence");
   if (record !== undefined) return { record, pending, after };
   const { status, description } = headers;
-  const upTo = headers.lastNumber("Nats-UpTo-Sequence");
-  return { status: status ?? 500, description, pending, after, upTo };
+  return { status: status ?? 500, description, pending, after };
 }
 
 /** A message that the stream republished, or `undefined` if it is not one. */

@@ -1,5 +1,6 @@
 import type { HttpResponse, TemplatedApp } from "uWebSockets.js";
-import type { EventLog } from "../log/event-log.ts";
+import { LogUnavailableError } from "../log/event-log.ts";
+import { Fresh } from "../log/fresh.ts";
 import type { Connection } from "./connection.ts";
 import type { FanOut } from "./fan-out.ts";
 import { historyRoute } from "./history-route.ts";
@@ -13,12 +14,13 @@ export type HttpDeps = PublishDeps & { readonly fanOut: FanOut };
 export function serveHttp(app: TemplatedApp, deps: HttpDeps, connections: Set<Connection>): void {
   app.get("/healthz", (res) => answer(res, 200, { status: "ok" }));
   app.head("/healthz", (res) => answerHead(res, 200));
-  app.get("/readyz", (res) => void ready(res, deps.log));
+  const state = new Fresh(() => deps.log.state());
+  app.get("/readyz", (res) => void ready(res, state));
   app.post("/v1/channels/:channel/events", (res, req) => publishRoute(res, req, deps));
   app.get("/v1/channels/:channel/events", (res, req) => historyRoute(res, req, deps));
   app.get("/v1/channels/:channel/stream", (res, req) => streamRoute(res, req, deps, connections));
   for (const [path, allow] of [
-    ["/healthz", "GET"],
+    ["/healthz", "GET, HEAD"],
     ["/readyz", "GET"],
     ["/v1/channels/:channel/events", "GET, POST"],
     ["/v1/channels/:channel/stream", "GET"],
@@ -31,16 +33,17 @@ export function serveHttp(app: TemplatedApp, deps: HttpDeps, connections: Set<Co
   app.any("/*", (res, req) => answerUnrouted(res, req, "not_found", "no such path: see PROTOCOL.md"));
 }
 
-/** [HTTP-4] The log is asked, not believed to be there. */
-async function ready(res: HttpResponse, log: EventLog): Promise<void> {
+/** [HTTP-4] The log is asked, not believed to be there; once for all who want to know at the same time. */
+async function ready(res: HttpResponse, state: Fresh<unknown>): Promise<void> {
   let aborted = false;
   res.onAborted(() => {
     aborted = true;
   });
   try {
-    await log.state();
+    await state.ask();
     if (!aborted) answer(res, 200, { status: "ready" });
-  } catch {
-    if (!aborted) answerError(res, "unavailable", "the log cannot be reached: NATS is away");
+  } catch (error) {
+    const why = error instanceof LogUnavailableError ? error.message : "the log cannot be read";
+    if (!aborted) answerError(res, "unavailable", why);
   }
 }

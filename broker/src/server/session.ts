@@ -15,7 +15,7 @@ import type { BrokerConfig } from "../config.ts";
 import { encodeControl } from "../delivery/control.ts";
 import type { Delivery } from "../delivery/delivery.ts";
 import type { Framing } from "../delivery/framing.ts";
-import type { StartRequest } from "../delivery/locate.ts";
+import type { StartWish } from "../delivery/locate.ts";
 import { ORIGIN, positionId } from "../delivery/position.ts";
 import type { Reader, Subscription } from "../delivery/subscription.ts";
 import type { EventLog } from "../log/event-log.ts";
@@ -287,7 +287,7 @@ export class Session implements Connection {
   }
 }
 
-function startOf(command: Command<"subscribe">): StartRequest {
+function startOf(command: Command<"subscribe">): StartWish {
   if (command.lastEventId !== undefined) return { kind: "after", eventId: command.lastEventId };
   if (command.rewind !== undefined) return { kind: "rewind", rewind: command.rewind };
   return { kind: "now" };

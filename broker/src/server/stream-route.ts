@@ -1,5 +1,5 @@
 import type { HttpRequest, HttpResponse } from "uWebSockets.js";
-import type { StartRequest } from "../delivery/locate.ts";
+import type { StartWish } from "../delivery/locate.ts";
 import { admit } from "./admit.ts";
 import type { Connection } from "./connection.ts";
 import type { FanOut } from "./fan-out.ts";
@@ -9,8 +9,6 @@ import { answerError } from "./respond.ts";
 import { parseRewind } from "./rewind-query.ts";
 import type { SessionDeps } from "./session.ts";
 import { Stream } from "./stream.ts";
-
-const MAX_EVENT_ID = 128;
 
 /** `GET /v1/channels/{channel}/stream` [STREAM-1]. */
 export function streamRoute(
@@ -55,20 +53,15 @@ export function streamRoute(
 }
 
 /** Where to start, or what is wrong with the wish. */
-function startOf(header: string, query: string): StartRequest | string {
+function startOf(header: string, query: string): StartWish | string {
   const wish = parseQuery(query, ["lastEventId", "rewind"]);
   if ("problem" in wish) return wish.problem;
   // A client that comes back sends the header with the URL that it came with the first time: the header is later.
   const lastEventId = header === "" ? wish.lastEventId : header;
-  const { rewind } = wish;
-  if (lastEventId !== undefined) {
-    return lastEventId.length > MAX_EVENT_ID
-      ? "an eventId has at most 128 characters"
-      : { kind: "after", eventId: lastEventId };
+  const rewind = wish.rewind === undefined ? undefined : parseRewind(wish.rewind);
+  if (wish.rewind !== undefined && rewind === undefined) {
+    return "rewind is all, a number of events (20, at most 100000), or of seconds (60s, at most 366 days)";
   }
-  if (rewind === undefined) return { kind: "now" };
-  const parsed = parseRewind(rewind);
-  return parsed === undefined
-    ? "rewind is all, a number of events (20, at most 100000), or of seconds (60s, at most 366 days)"
-    : { kind: "rewind", rewind: parsed };
+  if (lastEventId !== undefined) return { kind: "after", eventId: lastEventId };
+  return rewind === undefined ? { kind: "now" } : { kind: "rewind", rewind };
 }

@@ -1,6 +1,6 @@
 import type { HttpResponse } from "uWebSockets.js";
 import type { Delivery } from "../delivery/delivery.ts";
-import type { StartRequest } from "../delivery/locate.ts";
+import type { StartWish } from "../delivery/locate.ts";
 import { positionId } from "../delivery/position.ts";
 import type { Subscription } from "../delivery/subscription.ts";
 import type { Connection } from "./connection.ts";
@@ -15,7 +15,7 @@ const RETRY_MS = 1_000;
 export interface StreamOptions {
   readonly channel: string;
   readonly subject: string;
-  readonly start: StartRequest;
+  readonly start: StartWish;
   readonly fanOut: FanOut;
   readonly deps: SessionDeps;
   /** Called once, when it is over. */

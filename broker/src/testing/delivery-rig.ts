@@ -2,7 +2,7 @@ import type { Channels } from "../delivery/channels.ts";
 import type { Clock } from "../delivery/clock.ts";
 import { Delivery, type DeliveryLimits } from "../delivery/delivery.ts";
 import { SINGLE } from "../delivery/framing.ts";
-import type { StartRequest } from "../delivery/locate.ts";
+import type { StartWish } from "../delivery/locate.ts";
 import type { Reader, Subscription } from "../delivery/subscription.ts";
 import { MemoryLog } from "./memory-log.ts";
 
@@ -99,7 +99,7 @@ export interface DeliveryRig {
   readonly defects: unknown[];
   /** How many readers are in the live feed. */
   live(): number;
-  subscribe(request: StartRequest): TestReader & { subscription: Subscription };
+  subscribe(request: StartWish): TestReader & { subscription: Subscription };
 }
 
 export interface DeliveryRigOptions extends Partial<DeliveryLimits> {

@@ -1,10 +1,10 @@
 import { formatEventId, ORIGIN_CHECK, type Rewind } from "@kata/protocol/wire";
-import type { StartRequest } from "../delivery/locate.ts";
+import type { StartWish } from "../delivery/locate.ts";
 import { chainOf, type ModelEvent, type ModelLog, type Place } from "./model-log.ts";
 import type { ModelStart } from "./model-steps.ts";
 
 /** What a client may ask for. */
-export type ClientStart = Exclude<StartRequest, { kind: "gap" | "since" }>;
+export type ClientStart = Exclude<StartWish, { kind: "gap" | "since" }>;
 
 /** What a step's start means at this moment; `position` is where the client would go on. */
 export function startOf(start: ModelStart, log: ModelLog, position: string | undefined): ClientStart {
@@ -80,7 +80,8 @@ export function startFault(
   const ms = wish.seconds * 1000;
   const recent = existing.filter(({ record }) => record.storedAtMs >= Date.now() - ms);
   if (recent.some((event) => !isAfter(event, place))) return "not everything recent comes after it";
-  return replayed.some(({ record }) => record.storedAtMs < since.timeMs - ms)
+  // Up to a second more: it begins with a whole one.
+  return replayed.some(({ record }) => record.storedAtMs < Math.floor((since.timeMs - ms) / 1_000) * 1_000)
     ? "older events come after it"
     : undefined;
 }
