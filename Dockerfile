@@ -1,4 +1,6 @@
 # The broker as compiled JavaScript. uWebSockets.js is a glibc binary: Debian, not Alpine.
+# There is no secret in the image: NATS_URL, KATA_NATS_AUTH_SEED and KATA_NATS_XKEY_SEED come from the environment
+# (`node broker/bin/kata.js nats-secrets` makes them, docker-compose.yml passes them on).
 FROM node:20-bookworm-slim AS build
 WORKDIR /kata
 COPY . .

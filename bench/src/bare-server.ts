@@ -1,6 +1,6 @@
 import uWS, { type us_listen_socket, type WebSocket } from "uWebSockets.js";
 import { LIVE_PREFIX } from "@kata/protocol/wire";
-import { connect } from "@nats-io/transport-node";
+import { connectNats } from "../../tests/support/nats-connect.ts";
 import { BARE_SUBJECT } from "./bare-subject.ts";
 
 // The limit that Kata is measured against: uWebSockets.js and nothing else. No authentication, no positions, no check of what it passes on or of
@@ -86,7 +86,7 @@ const app = uWS.App().ws<Reader>("/ws", {
   },
 });
 
-const nats = await connect({ servers: natsUrl });
+const nats = await connectNats(natsUrl);
 nats.subscribe(`${LIVE_PREFIX}${BARE_SUBJECT}`, {
   callback: (_error, msg) => {
     for (const frame of framesOf(msg.data)) app.publish("all", frame, false);

@@ -1,8 +1,8 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { connect } from "@nats-io/transport-node";
 import type { Subprotocol } from "../../tests/support/herd.ts";
+import { connectNats } from "../../tests/support/nats-connect.ts";
 import { BARE_SUBJECT } from "./bare-subject.ts";
 
 /** A running bare-server.ts and the way to feed it. */
@@ -19,7 +19,7 @@ export interface BareServer extends AsyncDisposable {
 export async function startBareServer(natsUrl: string, protocol: Subprotocol): Promise<BareServer> {
   const child = fork(fileURLToPath(new URL("./bare-server.ts", import.meta.url)), [natsUrl, protocol]);
   const [{ port }] = (await once(child, "message")) as [{ port: number }];
-  const nats = await connect({ servers: natsUrl });
+  const nats = await connectNats(natsUrl);
   return {
     pid: child.pid ?? 0,
     port,

@@ -6,17 +6,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { createNatsSecrets, natsBrokerEnv, natsServerEnv } from "@kata/broker";
 import { findNatsServer, startNatsServer } from "@kata/dev";
 
 /** A nats-server and a broker of the bench's own, each a process, on free ports, with a new store. */
 export interface Servers extends AsyncDisposable {
+  /** For publishers, who present the API key. */
   readonly natsUrl: string;
+  /** With the broker's user. */
+  readonly brokerNatsUrl: string;
   /** The broker's process. */
   readonly pid: number;
   readonly port: number;
   readonly wsUrl: string;
   readonly apiKey: string;
-  readonly teamId: string;
 }
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -25,13 +28,16 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 export async function startServers(settings: Readonly<Record<string, string>> = {}): Promise<Servers> {
   const { path } = await findNatsServer({ env: process.env, report: (line) => process.stderr.write(`${line}\n`) });
   const directory = await mkdtemp(join(tmpdir(), "kata-bench-"));
+  const secrets = createNatsSecrets();
   const nats = await startNatsServer({
     binary: path,
     configFile: here("../../nats.conf"),
     storeDir: join(directory, "store"),
+    env: { ...process.env, ...natsServerEnv(secrets) },
     onParentDeath: "KILL",
     removeOnParentDeath: directory,
   });
+  const brokerNatsUrl = nats.url.replace("//", `//broker:${secrets.brokerPassword}@`);
   const apiKey = `kat_live_dev_${randomBytes(12).toString("hex")}`;
   const broker = spawn(
     process.execPath,
@@ -39,7 +45,8 @@ export async function startServers(settings: Readonly<Record<string, string>> = 
     {
       env: {
         ...process.env,
-        NATS_URL: nats.url,
+        ...natsBrokerEnv(secrets),
+        NATS_URL: brokerNatsUrl,
         KATA_PORT: "0",
         KATA_DEV_API_KEY: apiKey,
         KATA_DEV_TEAM: "demo",
@@ -51,11 +58,11 @@ export async function startServers(settings: Readonly<Record<string, string>> = 
   const port = await listeningPort(broker);
   return {
     natsUrl: nats.url,
+    brokerNatsUrl,
     pid: broker.pid ?? 0,
     port,
     wsUrl: `ws://127.0.0.1:${port}/ws`,
     apiKey,
-    teamId: "demo",
     async [Symbol.asyncDispose]() {
       const exited = once(broker, "exit");
       if (broker.kill("SIGTERM")) await exited;

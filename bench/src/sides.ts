@@ -37,11 +37,11 @@ export async function startSides({ protocol, readers, settings = {} }: SidesOpti
   };
   try {
     const servers = await start(startServers(settings));
-    const bare = await start(startBareServer(servers.natsUrl, protocol));
+    const bare = await start(startBareServer(servers.brokerNatsUrl, protocol));
     const plan = { apiKey: servers.apiKey, protocol, channels: Array.from({ length: readers }, () => CHANNEL) };
     const kataHerd = await start(startHerd({ ...plan, port: servers.port }));
     const bareHerd = await start(startHerd({ ...plan, port: bare.port }));
-    const publisher = await start(createPublisher({ servers: servers.natsUrl, teamId: servers.teamId }));
+    const publisher = await start(createPublisher({ servers: servers.natsUrl, apiKey: servers.apiKey }));
     await kataHerd.subscribe();
     await bareHerd.subscribe();
     return {

@@ -1,22 +1,31 @@
 import type { ApiKeyAuth, ChannelAccess, SessionStore } from "./auth/adapters.ts";
-import { resolvePrincipal } from "./auth/resolve-principal.ts";
+import { type Credentials, resolvePrincipal } from "./auth/resolve-principal.ts";
+import { createRefusalReport } from "./auth/sessions/refusal-report.ts";
+import { createTeamSecrets, TEAMS_BUCKET } from "./auth/team-secrets.ts";
+import { serveNats } from "./callout/serve-nats.ts";
 import type { BrokerConfig } from "./config.ts";
 import type { ChannelRecord } from "./delivery/channel-record.ts";
 import { Delivery } from "./delivery/delivery.ts";
+import { openIdentity } from "./identity.ts";
 import { connectLog } from "./log/connect.ts";
 import type { Logger } from "./logger.ts";
 import { createMetrics } from "./metrics.ts";
 import { Publishers, publishErrorOf } from "./publishers.ts";
 import { FanOut } from "./server/fan-out.ts";
+import { Limits } from "./server/limits/limits.ts";
 import { serveMetrics } from "./server/metrics.ts";
 import { serve } from "./server/serve.ts";
+import { checkTls } from "./server/tls.ts";
+import { openNatsBucket } from "./store/nats-bucket.ts";
 
 export interface BrokerOptions {
   /** See {@link loadBrokerConfig}. */
   readonly config: BrokerConfig;
-  readonly apiKeys: ApiKeyAuth;
+  /** Default: keys in NATS KV, which `kata keys` and `/v1/keys` make, and `KATA_DEV_API_KEY`. */
+  readonly apiKeys?: ApiKeyAuth;
   readonly sessions?: SessionStore;
-  readonly access: ChannelAccess;
+  /** Default: a directory in NATS KV, which `kata channels` and `/v1/channels` fill. */
+  readonly access?: ChannelAccess;
   /** Told when the connection to NATS ended for good: this broker is of no further use. Default: logged only. */
   readonly onFatal?: (error: Error) => void;
   /** A pino logger, or anything with its `debug`, `info`, `warn` and `error`. Default: none. */
@@ -41,12 +50,15 @@ const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 /**
  * Starts a broker: connects to NATS, brings the stream to its form, listens. Any number of them can share a NATS.
  *
- * @throws Error with `code` `NATS_UNREACHABLE`, `NATS_UNUSABLE` or `EADDRINUSE`; the message is one line that says what to do
+ * @throws Error with `code` `NATS_UNREACHABLE`, `NATS_UNUSABLE`, `EADDRINUSE`, or `CONFIG` (a file that is no
+ *   certificate or key); the message is one line that says what to do
  */
 export async function createBroker(options: BrokerOptions): Promise<Broker> {
   const { config, logger = SILENT } = options;
+  const tls = checkTls(config);
   const { nc, log, close } = await connectLog({
     servers: config.natsUrl,
+    tls: tls.nats,
     timeoutMs: config.natsTimeoutMs,
     limits: {
       maxAgeSeconds: config.streamMaxAgeSeconds,
@@ -69,7 +81,8 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
       logger.error({ err: lost }, lost.message);
       options.onFatal?.(lost);
     });
-    const fanOut = new FanOut();
+    const fanOut = new FanOut(tls.server);
+    const limits = new Limits(config, logger);
     const delivery = new Delivery({
       log,
       limits: config,
@@ -78,10 +91,15 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
       onDefect: (error) => logger.error({ err: error }, "delivery met an error and tries again"),
     });
     undo.unshift(() => delivery.close());
-    const publishers = new Publishers(nc, config.publishTimeoutMs);
+    const kept = { replicas: config.streamReplicas, timeoutMs: config.natsTimeoutMs };
+    const secrets = createTeamSecrets(await openNatsBucket(nc, TEAMS_BUCKET, kept));
+    const publishers = new Publishers(nc, config.publishTimeoutMs, secrets);
     undo.unshift(() => publishers.close());
-    const onAdapterError = (adapter: string, error: unknown) =>
-      logger.error({ err: error, adapter }, "an adapter failed: refusing");
+    const onAdapterError = createAdapterReport(logger);
+    const identity = await openIdentity({ nc, log, config, logger, adapters: options });
+    undo.unshift(() => identity.close());
+    const resolve = (credentials: Credentials) =>
+      resolvePrincipal(credentials, { apiKeys: identity.apiKeys, sessions: identity.sessions, onAdapterError });
     const server = await serve({
       fanOut,
       host: config.host,
@@ -89,16 +107,35 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
       config,
       delivery,
       log,
-      access: options.access,
+      access: identity.access,
+      keys: identity.keys,
+      channels: identity.directory,
+      sessions: identity.kvSessions,
+      revoking: [identity.apiKeys, identity.sessions],
       logger,
+      limits,
       onAdapterError,
-      resolve: (credentials) =>
-        resolvePrincipal(credentials, { apiKeys: options.apiKeys, sessions: options.sessions, onAdapterError }),
+      resolve,
       publish: (teamId, channel, events) => publishers.publish(teamId, channel, events),
       publishErrorOf,
     });
     undo.unshift(() => server.close());
-    const metrics = createMetrics({ limits: config, delivery, log, connections: server.connections });
+    const { natsAuthSeed: authSeed, natsXkeySeed: xkeySeed, natsTimeoutMs: timeoutMs } = config;
+    if (authSeed !== undefined && xkeySeed !== undefined) {
+      const entrance = await serveNats({ nc, authSeed, xkeySeed, resolve, secrets, logger, timeoutMs });
+      const unhear = identity.apiKeys.onRevoked?.((revocation) => entrance.revoked(revocation));
+      undo.unshift(() => {
+        unhear?.();
+        entrance.close();
+      });
+    }
+    const metrics = createMetrics({
+      limits: config,
+      delivery,
+      log,
+      connections: server.connections,
+      refusals: limits.refusals,
+    });
     let metricsPort: number | undefined;
     if (config.metricsPort !== undefined) {
       const listening = await serveMetrics(config.metricsHost, config.metricsPort, metrics);
@@ -107,10 +144,11 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
       logger.info({ metricsPort }, `metrics on port ${metricsPort}`);
     }
     const where = `${config.host.includes(":") ? `[${config.host}]` : config.host}:${server.port}`;
-    logger.info({ port: server.port }, `listening on http://${where}`);
+    const secure = tls.server === undefined ? "" : "s";
+    logger.info({ port: server.port }, `listening on http${secure}://${where}`);
     return {
-      httpUrl: `http://${where}`,
-      wsUrl: `ws://${where}/ws`,
+      httpUrl: `http${secure}://${where}`,
+      wsUrl: `ws${secure}://${where}/ws`,
       port: server.port,
       ...(metricsPort === undefined ? {} : { metricsPort }),
       metrics,
@@ -128,6 +166,18 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
     for (const each of undo) await each();
     throw error;
   }
+}
+
+/** While an adapter is away, whoever asks to come in could fill the log: each adapter is named only so often. */
+function createAdapterReport(logger: Logger): (adapter: string, error: unknown) => void {
+  let err: unknown;
+  const report = createRefusalReport<string>({
+    write: (adapter, count) => logger.error({ err, adapter, count }, "an adapter failed: refusing"),
+  });
+  return (adapter, error) => {
+    err = error;
+    report(adapter);
+  };
 }
 
 /** So many skipped records are told one by one: whoever may publish and read could fill the log with them. */

@@ -32,11 +32,29 @@ describe("loadBrokerConfig", () => {
     ["KATA_LOG_LEVEL", "loud"],
     ["KATA_DEV_TEAM", "a.b"],
     ["KATA_DEV_API_KEY", "short"],
+    ["KATA_NATS_AUTH_SEED", `SX${"A".repeat(56)}`],
+    ["KATA_NATS_XKEY_SEED", "SX"],
+    ["KATA_ALLOWED_ORIGINS", "*"],
+    ["KATA_ALLOWED_ORIGINS", "https://app.example.com/"],
+    ["KATA_SESSION_COOKIE", "a b"],
+    ["KATA_TRUSTED_PROXIES", "all"],
+    ["WS_MAX_CONNECTIONS", "-1"],
   ])("refuses %s=%s in one line that names it and not the value", (name, value) => {
     const load = () => loadBrokerConfig({ [name]: value });
     expect(load).toThrow(ConfigError);
     expect(load).toThrow(new RegExp(`^${name} [^\n]+$`));
     if (name === "KATA_DEV_API_KEY") expect(load).not.toThrow(new RegExp(value));
+  });
+
+  it("takes the seeds for NATS both or neither", () => {
+    const [auth, xkey] = [`SA${"A".repeat(56)}`, `SX${"A".repeat(56)}`];
+    expect(loadBrokerConfig({ KATA_NATS_AUTH_SEED: auth, KATA_NATS_XKEY_SEED: xkey })).toMatchObject({
+      natsAuthSeed: auth,
+      natsXkeySeed: xkey,
+    });
+    for (const env of [{ KATA_NATS_AUTH_SEED: auth }, { KATA_NATS_XKEY_SEED: xkey }]) {
+      expect(() => loadBrokerConfig(env)).toThrow(/^KATA_NATS_AUTH_SEED and KATA_NATS_XKEY_SEED belong together/);
+    }
   });
 
   it("refuses a heartbeat that gives a pong no time", () => {

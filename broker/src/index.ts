@@ -1,8 +1,13 @@
 export type { ApiKeyAuth, ChannelAccess, SessionStore } from "./auth/adapters.ts";
 export { type Authorization, authorizeChannel } from "./auth/authorize-channel.ts";
+export { withDeadline } from "./auth/deadline.ts";
 export { createDevelopmentAuth, type DevelopmentAuthOptions } from "./auth/development.ts";
+export { createHttpHook, type HttpHook } from "./auth/hooks/http-hook.ts";
 export { mayDo, type Principal, type Scope } from "./auth/principal.ts";
 export { type Credentials, type Resolution, type ResolveDeps, resolvePrincipal } from "./auth/resolve-principal.ts";
+export type { Revocation } from "./auth/revocation.ts";
+export { createJwtSessions } from "./auth/sessions/jwt-sessions.ts";
 export { type Broker, type BrokerOptions, createBroker } from "./broker.ts";
+export { createNatsSecrets, type NatsSecrets, natsBrokerEnv, natsServerEnv } from "./callout/nats-secrets.ts";
 export { type BrokerConfig, CONFIG_VARIABLES, ConfigError, loadBrokerConfig } from "./config.ts";
 export type { Logger } from "./logger.ts";

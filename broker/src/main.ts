@@ -1,24 +1,17 @@
 #!/usr/bin/env node
 import { pino } from "pino";
-import { createDevelopmentAuth } from "./auth/development.ts";
 import { createBroker } from "./broker.ts";
-import { ConfigError, loadBrokerConfig } from "./config.ts";
+import { loadBrokerConfig } from "./config.ts";
 
 /** Runs one broker with settings from the environment, until SIGTERM or SIGINT. */
 async function main(): Promise<void> {
   const config = loadBrokerConfig(process.env);
-  if (config.devApiKey === undefined) {
-    throw new ConfigError(
-      "KATA_DEV_API_KEY is not set: give the broker a key of at least 16 characters that clients must present",
-    );
-  }
   const logger = pino({ level: config.logLevel });
   const broker = await createBroker({
     config,
     logger,
     // Whoever keeps this process running starts it again.
     onFatal: () => process.exit(1),
-    ...createDevelopmentAuth({ apiKey: config.devApiKey, teamId: config.devTeamId }),
   });
   const stop = (signal: string) => {
     logger.info({ signal }, "stopping");

@@ -8,6 +8,8 @@ export interface Measured {
   readonly delivery: Delivery;
   readonly log: EventLog;
   readonly connections: ReadonlySet<Connection>;
+  /** How often each limit refused. */
+  readonly refusals: Readonly<Record<string, number>>;
 }
 
 type Read = () => Readonly<Record<string, number>>;
@@ -17,7 +19,7 @@ type Read = () => Readonly<Record<string, number>>;
  *
  * @returns a function that gives it in the text format of Prometheus
  */
-export function createMetrics({ limits, delivery, log, connections }: Measured): () => Promise<string> {
+export function createMetrics({ limits, delivery, log, connections, refusals }: Measured): () => Promise<string> {
   const registry = new Registry();
 
   /** Shows what `read` finds: by the value of the label, or one figure under any name where there is no label. */
@@ -106,6 +108,7 @@ export function createMetrics({ limits, delivery, log, connections }: Measured):
       all: delivery.figures.invalidLines,
     }),
   );
+  counter("kata_refused_total", "Connections, requests and commands that a limit refused", "limit", () => refusals);
   return () => registry.metrics();
 }
 

@@ -97,13 +97,15 @@ export function createClient(settings: Settings, ports: ClientPorts): RealtimeCl
   });
   const connection: Connection = new Connection(
     settings,
-    { clock, random, openSocket, batch },
+    { clock, random, openSocket, batch, tell: (task) => dispatcher.tell(task) },
     {
       changed: (change) => telling.state(change),
       opened: () => channels.online(),
       lost: () => channels.offline(),
       message: (message) => channels.receive(message),
       ping: () => channels.ping(),
+      nextId: () => ++lastId,
+      tokenFailed: (failure, detail) => telling.tokenFailed(failure, detail),
     },
   );
 

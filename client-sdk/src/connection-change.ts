@@ -8,7 +8,8 @@ import type { ConnectionStatus } from "./connection-state.ts";
  * - `lost`: the socket was closed, or never opened; `closeCode` says how
  * - `timeout`: nothing was heard for too long; `connect_timeout`: no answer to a new connection
  * - `protocol_error`: the broker said something that is no message
- * - `refused`: closed with a code that says not to come back
+ * - `token_failed`: `getToken` failed or took too long; an error of the same code says more
+ * - `refused`: closed with a code that says not to come back, or with 4401 while there is no other token than the expired one
  */
 export type ConnectionCode =
   | "connect"
@@ -17,6 +18,7 @@ export type ConnectionCode =
   | "timeout"
   | "connect_timeout"
   | "protocol_error"
+  | "token_failed"
   | "refused"
   | "close";
 

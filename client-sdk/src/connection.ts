@@ -1,18 +1,23 @@
-import { CLOSE, type ErrorPayload, type InboundCommand, mayReconnect, SUBPROTOCOL_NDJSON } from "@kata/protocol/wire";
+import { CLOSE, type ErrorPayload, type InboundCommand, SUBPROTOCOL_NDJSON } from "@kata/protocol/wire";
 import { type Cancel, type Clock, MAX_TIMER_MS } from "./clock.ts";
 import type { ConnectionChange, ConnectionCode } from "./connection-change.ts";
 import {
   type ConnectionInput,
+  type ConnectionPolicy,
   type ConnectionState,
   type ConnectionStatus,
+  closeInput,
   INITIAL_CONNECTION,
   nextConnection,
   STATUS_OF,
 } from "./connection-state.ts";
+import { Credentials } from "./credentials.ts";
 import { decode, type Incoming, linesOf, MalformedMessage } from "./decode.ts";
 import { type Liveness, startLiveness } from "./liveness.ts";
-import type { Settings } from "./options.ts";
+import { bearer, type Settings } from "./options.ts";
 import type { OpenSocket, Socket } from "./socket.ts";
+import type { TokenFailure } from "./token-source.ts";
+import { isWarning, lastWord } from "./unasked.ts";
 
 interface Why {
   readonly code: ConnectionCode;
@@ -26,6 +31,8 @@ export interface ConnectionPorts {
   readonly openSocket: OpenSocket;
   /** Everything that comes from outside runs inside. */
   batch<T>(work: () => T): T;
+  /** Runs what is the application's: in its turn, outside of `batch`. */
+  tell(task: () => void): void;
 }
 
 /** What goes up. Called inside `batch`. */
@@ -38,6 +45,10 @@ export interface ConnectionListener {
   message(message: Incoming): void;
   /** The command to ping with. */
   ping(): InboundCommand;
+  /** For a command of the connection's own. */
+  nextId(): number;
+  /** There is no fresh token; it is asked for again. @param detail what the broker said, where it was the broker that refused it */
+  tokenFailed(failure: TokenFailure, detail?: ErrorPayload): void;
 }
 
 /** One connection to a broker, made again and again: socket, heartbeat, timers. What it should do next is decided in connection-state.ts. */
@@ -45,6 +56,8 @@ export class Connection {
   readonly #settings: Settings;
   readonly #ports: ConnectionPorts;
   readonly #listener: ConnectionListener;
+  readonly #policy: ConnectionPolicy;
+  readonly #credentials: Credentials;
   #state: ConnectionState = INITIAL_CONNECTION;
   #socket: Socket | undefined;
   #liveness: Liveness | undefined;
@@ -55,6 +68,16 @@ export class Connection {
     this.#settings = settings;
     this.#ports = ports;
     this.#listener = listener;
+    this.#policy = { backoff: settings.backoff, random: ports.random };
+    const { batch, tell } = ports;
+    this.#credentials = new Credentials(settings.credentials, this.#policy, {
+      clock: { after: (ms, run) => this.#after(ms, run) },
+      batch,
+      tell,
+      offer: (token) => this.#offer(token),
+      lasted: () => this.#apply({ type: "lasted" }, { code: "connected", reason: "the credentials last" }),
+      failed: (failure, detail) => listener.tokenFailed(failure, detail),
+    });
   }
 
   get status(): ConnectionStatus {
@@ -88,7 +111,7 @@ export class Connection {
 
   #apply(input: ConnectionInput, why: Why): void {
     const before = this.#state;
-    const after = nextConnection(before, input, { backoff: this.#settings.backoff, random: this.#ports.random });
+    const after = nextConnection(before, input, this.#policy);
     if (after === before) return;
     this.#state = after;
     if (after.step === before.step) return;
@@ -116,7 +139,7 @@ export class Connection {
     if (after.step === "waiting") {
       this.#timer = this.#after(Math.min(after.delayMs, MAX_TIMER_MS), () => this.#due());
     }
-    if (after.step === "opening") this.#open();
+    if (after.step === "fetching") this.#fetch();
   }
 
   #due(): void {
@@ -124,6 +147,7 @@ export class Connection {
   }
 
   #release(): void {
+    this.#credentials.release();
     this.#liveness?.stop();
     this.#liveness = undefined;
     this.#socket?.drop();
@@ -131,14 +155,23 @@ export class Connection {
     this.#refusal = undefined;
   }
 
-  #open(): void {
+  #fetch(): void {
+    this.#credentials.fetch(({ token, failure }) => {
+      if (token !== undefined) return this.#open(token);
+      this.#apply({ type: "lost", blame: false }, { code: "token_failed", reason: failure.reason });
+      this.#listener.tokenFailed(failure);
+    });
+  }
+
+  #open(credentials: string): void {
+    this.#apply({ type: "fetched" }, { code: "connect", reason: "the credentials are there" });
     const { connectTimeoutMs, protocols, url } = this.#settings;
     this.#timer = this.#after(connectTimeoutMs, () =>
       this.#apply({ type: "lost", blame: false }, { code: "connect_timeout", reason: "no answer from the broker" }),
     );
     let ndjson = false;
     try {
-      const socket = this.#ports.openSocket(url, protocols, {
+      const socket = this.#ports.openSocket(url, [...protocols, bearer(credentials)], {
         opened: (protocol) =>
           this.#ports.batch(() => {
             ndjson = protocol === SUBPROTOCOL_NDJSON;
@@ -164,7 +197,14 @@ export class Connection {
       dead: () =>
         this.#apply({ type: "lost", blame: false }, { code: "timeout", reason: `nothing heard for ${timeoutMs} ms` }),
     });
+    this.#credentials.open();
     this.#listener.opened();
+  }
+
+  #offer(token: string): number {
+    const id = this.#listener.nextId();
+    this.send({ type: "auth", token, id });
+    return id;
   }
 
   #frame(socket: Socket, data: unknown, ndjson: boolean): void {
@@ -187,24 +227,25 @@ export class Connection {
       this.#apply({ type: "slot", afterMs: message.afterMs }, { code: "lost", reason: "the broker restarts" });
       return;
     }
-    if (message.kind === "error" && message.error.id === undefined && this.#state.step === "greeting") {
-      this.#refusal = message.error;
+    const refusal = lastWord(message, this.#state.step);
+    if (refusal !== undefined) {
+      this.#refusal = refusal;
       return;
     }
-    if (message.kind !== "error") {
+    if (message.kind !== "error" || isWarning(message)) {
       this.#refusal = undefined;
       this.#apply({ type: "answered" }, { code: "connected", reason: "the broker answered" });
     }
-    this.#listener.message(message);
+    if (!this.#credentials.takes(message)) this.#listener.message(message);
   }
 
   #closed(closeCode: number, text: string): void {
-    const reason = text === "" ? `the connection was closed (${closeCode})` : text;
-    if (mayReconnect(closeCode)) {
-      this.#apply({ type: "lost", blame: closeCode === CLOSE.tooMuch }, { code: "lost", reason, closeCode });
-    } else {
-      this.#apply({ type: "refused" }, { code: "refused", reason, closeCode });
-    }
+    const { renewable } = this.#credentials;
+    const input = closeInput(closeCode, renewable);
+    const code = input.type === "refused" ? "refused" : "lost";
+    const said = text === "" ? `the connection was closed (${closeCode})` : text;
+    const reason = !renewable && closeCode === CLOSE.tokenExpired ? "the token has expired: use getToken" : said;
+    this.#apply(input, { code, reason, closeCode });
   }
 
   #after(ms: number, run: () => void): Cancel {

@@ -26,7 +26,7 @@ export type Incoming =
   | { readonly kind: "pong"; readonly eventId: string; readonly id: ReplyId }
   | { readonly kind: "error"; readonly error: ErrorPayload }
   | { readonly kind: "reconnect"; readonly afterMs: number }
-  | { readonly kind: "authenticated" };
+  | { readonly kind: "authenticated"; readonly id: ReplyId };
 
 /** What the broker sent is no message of the protocol. */
 export class MalformedMessage extends Error {
@@ -115,7 +115,7 @@ export function decode(line: string): Incoming {
     case "reconnect":
       return reconnect(payload);
     case "authenticated":
-      return { kind: "authenticated" };
+      return { kind: "authenticated", id: replyId(payload) };
     case "pong":
       positionOf(fields, type);
       return { kind: "pong", eventId: textOf(fields, "eventId", type), id: replyId(payload) };

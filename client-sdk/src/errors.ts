@@ -2,7 +2,9 @@ import type { ErrorPayload } from "@kata/protocol/wire";
 
 /**
  * - `closed`: the client was closed before it was connected
- * - `refused`: the broker refuses this client and will go on doing so (close codes 4500–4999)
+ * - `refused`: the broker refuses this client and will go on doing so (close codes 4500–4999, and 4401 for a fixed `token`)
+ * - `token_failed`: `getToken` threw (`cause` is what), took too long or returned no token, or the broker refused what it
+ *   returned (`detail` says why); it is called again, with backoff
  * - `protocol_error`: the broker said something that is no message; the connection is made anew and resumes
  * - `subscription_failed`: a channel was refused for good; `channel` and `detail` say which and why
  * - `server_error`: an error of the broker that belongs to no subscription
@@ -11,6 +13,7 @@ import type { ErrorPayload } from "@kata/protocol/wire";
 export type RealtimeErrorCode =
   | "closed"
   | "refused"
+  | "token_failed"
   | "protocol_error"
   | "subscription_failed"
   | "server_error"
@@ -24,7 +27,7 @@ interface RealtimeErrorFields {
   readonly cause?: unknown;
 }
 
-/** What `connect()` rejects with and `error` listeners are told. No credentials are ever in it. */
+/** What `connect()` rejects with and `error` listeners are told. No credentials are in it, but `cause` is as the application made it. */
 export class RealtimeError extends Error {
   override readonly name = "RealtimeError";
   readonly code: RealtimeErrorCode;

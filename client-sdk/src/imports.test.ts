@@ -40,5 +40,5 @@ test("it runs on a host that has a WebSocket and timers and nothing else, and le
   const script = join(here, "testing/bare-host.ts");
   const args = ["--conditions=kata-source", "--import", "tsx", script];
   const { stdout } = await run(process.execPath, args, { timeout: 20_000 });
-  expect(stdout).toBe("connecting WebSocket\nclosed\n");
+  expect(stdout).toBe("connecting WebSocket\nclosed\nconnecting\n");
 });

@@ -5,6 +5,7 @@ import { settingsOf } from "./options.ts";
 import type { SubscribeOptions } from "./subscription.ts";
 import { createFakeClock } from "./testing/fake-clock.ts";
 import { ModelBroker } from "./testing/model-broker.ts";
+import { createTokens, type TokenCall, type Tokens } from "./testing/tokens.ts";
 
 const CHANNELS = ["agent:a", "team:t"] as const;
 const channel = fc.constantFrom(...CHANNELS);
@@ -17,7 +18,9 @@ type Action =
   | { readonly do: "wait" | "restart"; readonly ms: number }
   | { readonly do: "garble"; readonly at: number }
   | { readonly do: "leave and return" | "leave"; readonly channel: string }
-  | { readonly do: "cut" | "repeat" | "refuse" | "new client" | "reset" };
+  | { readonly do: "cut" | "repeat" | "refuse" | "new client" | "reset" }
+  | { readonly do: "warn" | "expire" }
+  | { readonly do: "token" | "no token"; readonly call: number };
 
 const progress: fc.WeightedArbitrary<Action>[] = [
   { weight: 6, arbitrary: fc.record({ do: fc.constant("publish" as const), channel, events: few }) },
@@ -38,6 +41,13 @@ const faults: fc.WeightedArbitrary<Action>[] = [
   { weight: 1, arbitrary: fc.record({ do: fc.constant("leave" as const), channel }) },
 ];
 
+const renewals: fc.WeightedArbitrary<Action>[] = [
+  { weight: 8, arbitrary: fc.record({ do: fc.constant("token" as const), call: fc.nat(3) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("no token" as const), call: fc.nat(3) }) },
+  { weight: 3, arbitrary: fc.constant({ do: "warn" }) },
+  { weight: 2, arbitrary: fc.constant({ do: "expire" }) },
+];
+
 const losses: fc.WeightedArbitrary<Action>[] = [
   { weight: 1, arbitrary: fc.record({ do: fc.constant("trim" as const), count: few }) },
   { weight: 1, arbitrary: fc.constant({ do: "reset" }) },
@@ -47,6 +57,11 @@ function schedule(...kinds: fc.WeightedArbitrary<Action>[][]): fc.Arbitrary<Acti
   return fc.array(fc.oneof(...kinds.flat()), { maxLength: 150, size: "max" });
 }
 
+/** A token is called by its call's place. */
+function nameOf(tokens: Tokens | undefined, call: TokenCall): string {
+  return String(tokens?.calls.indexOf(call));
+}
+
 interface World {
   readonly broker: ModelBroker;
   /** What the application was handed, per channel: eventIds, and "start" where a gap or a fresh start was told. */
@@ -54,12 +69,13 @@ interface World {
   readonly client: RealtimeClient;
 }
 
-/** Runs a schedule, then lets everything heal. */
-function run(actions: readonly Action[]): World {
+/** Runs a schedule, then lets everything heal. With `tokens` they are the credentials, else a key. */
+function run(actions: readonly Action[], tokens?: Tokens): World {
   const broker = new ModelBroker();
   const clock = createFakeClock();
   const handed = new Map<string, string[]>(CHANNELS.map((name) => [name, []]));
-  const settings = settingsOf({ url: "ws://model", apiKey: "k", pingIntervalMs: 700, timeoutMs: 600 });
+  const credentials = tokens === undefined ? { apiKey: "k" } : { getToken: tokens.getToken, tokenTimeoutMs: 900 };
+  const settings = settingsOf({ url: "ws://model", ...credentials, pingIntervalMs: 700, timeoutMs: 600 });
   let client = create();
 
   function create(): RealtimeClient {
@@ -106,6 +122,16 @@ function run(actions: readonly Action[]): World {
         return broker.trim(action.count);
       case "reset":
         return broker.reset();
+      case "warn":
+        return broker.warn();
+      case "expire":
+        return broker.expire();
+      case "token":
+      case "no token": {
+        const call = tokens?.pending.at(-1 - action.call);
+        if (action.do === "no token") return call?.throws(new Error("down"));
+        return call?.returns(nameOf(tokens, call));
+      }
       case "leave and return":
         keep(action.channel);
         client.unsubscribe(action.channel);
@@ -134,6 +160,7 @@ function run(actions: readonly Action[]): World {
     subscribe(name, positions.get(name));
   }
   for (let i = 0; i < 60; i++) {
+    for (const call of tokens?.pending ?? []) call.returns(nameOf(tokens, call));
     for (let j = 0; j < 6; j++) broker.read();
     broker.pump(1_000, 3);
     broker.deliver(1_000);
@@ -154,6 +181,25 @@ test("whatever happens in between, the application is handed exactly the log, on
     }),
     { numRuns: 400 },
   );
+});
+
+test("with getToken, whatever happens to its calls: the same, and no token is presented twice or after a newer one", () => {
+  let renewed = 0;
+  fc.assert(
+    fc.property(schedule(progress, faults, renewals), (actions) => {
+      const tokens = createTokens();
+      const { broker, handed, client } = run(actions, tokens);
+      for (const name of CHANNELS) {
+        expect(handed.get(name)?.filter((one) => one !== "start")).toEqual(broker.history.get(name) ?? []);
+      }
+      expect(client.status).toBe("connected");
+      const presented = broker.presented.map(Number);
+      expect(presented).toEqual([...new Set(presented)].sort((a, b) => a - b));
+      renewed += presented.length - broker.connections;
+    }),
+    { numRuns: 400 },
+  );
+  expect(renewed).toBeGreaterThan(0);
 });
 
 test("where history is lost, nothing is missing and nothing comes twice except behind a gap that was told", () => {

@@ -1,16 +1,18 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { createRealtimeClient } from "./client.ts";
 import { MAX_TIMER_MS } from "./clock.ts";
-import { settingsOf } from "./options.ts";
+import { bearer, settingsOf } from "./options.ts";
 
 const url = "ws://broker.test";
+const secret = (): string => "secret";
 
 afterEach(() => vi.unstubAllGlobals());
 
 test("defaults, in milliseconds", () => {
   expect(settingsOf({ url, apiKey: "k" })).toEqual({
     url: "ws://broker.test/ws",
-    protocols: ["kata.v1.ndjson", "kata.v1", "bearer.k"],
+    protocols: ["kata.v1.ndjson", "kata.v1"],
+    credentials: { kind: "key", text: "k" },
     backoff: { minMs: 250, maxMs: 10_000 },
     pingIntervalMs: 15_000,
     timeoutMs: 10_000,
@@ -18,13 +20,28 @@ test("defaults, in milliseconds", () => {
   });
 });
 
-test("[CONNECT-2] [CONNECT-3] credentials are a subprotocol; without ndjson one envelope a frame is asked for", () => {
-  expect(settingsOf({ url, token: "a.b.c", ndjson: false }).protocols).toEqual(["kata.v1", "bearer.a.b.c"]);
+test("[CONNECT-2] credentials are a subprotocol", () => {
+  expect(settingsOf({ url, token: "a.b.c" }).credentials).toEqual({ kind: "token", text: "a.b.c" });
+  expect(bearer("a.b.c")).toBe("bearer.a.b.c");
+});
+
+test("[CONNECT-3] without ndjson one envelope a frame is asked for", () => {
+  expect(settingsOf({ url, apiKey: "k", ndjson: false }).protocols).toEqual(["kata.v1"]);
+});
+
+test("getToken is waited for 30 s unless told otherwise", () => {
+  const getToken = secret;
+  expect(settingsOf({ url, getToken }).credentials).toEqual({ kind: "asked", getToken, timeoutMs: 30_000 });
+  expect(settingsOf({ url, getToken, tokenTimeoutMs: 50 }).credentials).toMatchObject({ timeoutMs: 50 });
 });
 
 test.each([
   ["no credentials", {}],
-  ["two", { apiKey: "secret", token: "secret" }],
+  ["a key and a token", { apiKey: "secret", token: "secret" }],
+  ["a token and a way to get one", { token: "secret", getToken: secret }],
+  ["a key and a way to get a token", { apiKey: "secret", getToken: secret }],
+  ["a token where a function is wanted", { getToken: "secret" as unknown as () => string }],
+  ["a time to wait for a token that is none", { getToken: secret, tokenTimeoutMs: -1 }],
   ["an empty key", { apiKey: "" }],
   ["a key that no header could carry", { apiKey: "secret, secret" }],
   ["no delay", { apiKey: "secret", pingIntervalMs: 0 }],

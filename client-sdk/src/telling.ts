@@ -3,8 +3,10 @@ import type { Clock } from "./clock.ts";
 import type { ConnectionChange } from "./connection-change.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { RealtimeError } from "./errors.ts";
+import { isPromise } from "./promise.ts";
 import type { Subscription } from "./subscription.ts";
 import type { Gap, SubscriptionChange } from "./subscription-change.ts";
+import type { TokenFailure } from "./token-source.ts";
 
 /** What `client.on` can listen to. */
 export interface ClientEvents {
@@ -98,6 +100,10 @@ export class Telling {
     this.error(new RealtimeError("subscription_failed", `${channel}: ${detail.message}`, { channel, detail }));
   }
 
+  tokenFailed({ reason, ...cause }: TokenFailure, detail?: ErrorPayload): void {
+    this.error(new RealtimeError("token_failed", reason, { detail, ...cause }));
+  }
+
   error(error: RealtimeError): void {
     this.#dispatcher.tell(() => {
       const listeners = [...this.#listeners.error];
@@ -140,9 +146,4 @@ export class Telling {
       throw thrown;
     });
   }
-}
-
-/** Some hosts bring a Promise of their own. */
-function isPromise(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }

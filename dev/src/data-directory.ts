@@ -12,6 +12,8 @@ export interface DataDirectory {
   readonly store: string;
   /** Names the nats-server that runs on the store. */
   readonly natsFile: string;
+  /** The secrets of nats-server and the broker. */
+  readonly natsSecretsFile: string;
   /** What tools on this machine need to talk to the broker, a key included. */
   readonly devFile: string;
 }
@@ -38,6 +40,7 @@ export async function openDataDirectory(name: string): Promise<DataDirectory> {
     path,
     store: join(path, "nats"),
     natsFile: join(path, "nats.pid"),
+    natsSecretsFile: join(path, "nats-secrets.json"),
     devFile: join(path, "dev.json"),
   };
 }

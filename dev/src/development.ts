@@ -1,15 +1,14 @@
-import { createBroker, createDevelopmentAuth } from "@kata/broker";
-import { createPublisher, type Publisher } from "@kata/publisher";
+import { type BrokerConfig, createBroker } from "@kata/broker";
+import { createPublisher, type Publisher, type PublisherOptions } from "@kata/publisher";
 import { writeAtomic } from "./atomic-file.ts";
 import type { Closers } from "./closers.ts";
 import { openDataDirectory, readDevKey } from "./data-directory.ts";
 import { createLogForwarder } from "./log-forwarder.ts";
 import { createLogging, createNatsLog } from "./logging.ts";
-import { messageOf } from "./message.ts";
 import type { NatsServer } from "./nats/server.ts";
+import { keepNatsSecrets } from "./nats-secrets.ts";
 import { startOwnNats } from "./own-nats.ts";
 import { createDevKey, loadSettings } from "./settings.ts";
-import { UserError } from "./user-error.ts";
 
 /** The channel that tells what the broker and its nats-server log. */
 export const LOG_CHANNEL = "agent:broker";
@@ -47,11 +46,15 @@ export async function startDevelopment(options: DevelopmentOptions): Promise<Dev
   const data = await openDataDirectory(settings.dataDirectory);
   const forwarder = createLogForwarder();
   const logger = createLogging({ level: settings.broker.logLevel, print, colored, forward: (e) => forwarder.write(e) });
-  let natsUrl = settings.broker.natsUrl;
+  const teamId = settings.broker.devTeamId;
+  const apiKey = settings.broker.devApiKey ?? (await readDevKey(data.devFile)) ?? createDevKey();
+  let config: BrokerConfig = { ...settings.broker, devApiKey: apiKey };
   if (settings.ownNats) {
+    const secrets = await keepNatsSecrets(data.natsSecretsFile);
     const server = await startOwnNats({
       env,
       data,
+      secrets,
       port: settings.natsPort,
       report: print,
       onLogLine: createNatsLog(logger),
@@ -61,23 +64,32 @@ export async function startDevelopment(options: DevelopmentOptions): Promise<Dev
         closers.add("nats-server", end);
       },
     });
-    natsUrl = server.url;
+    const { brokerPassword, authSeed: natsAuthSeed, xkeySeed: natsXkeySeed } = secrets;
+    const natsUrl = server.url.replace("//", `//broker:${brokerPassword}@`);
+    config = { ...config, natsUrl, natsAuthSeed, natsXkeySeed };
   }
 
-  const teamId = settings.broker.devTeamId;
-  const apiKey = settings.broker.devApiKey ?? (await readDevKey(data.devFile)) ?? createDevKey();
-  // Made before the broker, so that it is ended after it and still publishes the broker's last lines.
-  const publisher = await connectPublisher(natsUrl, teamId, settings.ownNats);
+  let publisher: Publisher | undefined;
+  // Known before the broker, so that it is ended after it and still publishes the broker's last lines.
   closers.add("the log's publisher", async () => {
     await forwarder.drain(LAST_WORDS_MS);
     // With what is left unpublished when NATS is away there is nothing more to do.
-    await publisher.close().catch(() => undefined);
+    await publisher?.close().catch(() => undefined);
   });
-  const config = { ...settings.broker, natsUrl };
-  const broker = await createBroker({ config, logger, ...createDevelopmentAuth({ apiKey, teamId }) });
+  const broker = await createBroker({ config, logger });
   closers.add("the broker", () => broker.close());
+  // As everybody else who publishes. Where the broker vouches for nobody, NATS_URL says as whom.
+  const vouches = config.natsAuthSeed !== undefined;
+  const natsUrl = vouches ? config.natsUrl.replaceAll(/\/\/[^@/,]*@/g, "//") : config.natsUrl;
+  const connected = await connectPublisher({
+    servers: natsUrl,
+    teamId,
+    ...(vouches && { apiKey }),
+    ...(config.natsCaFile !== undefined && { tls: { caFile: config.natsCaFile } }),
+  });
+  publisher = connected;
   forwarder.connect(({ payload, timestamp }) =>
-    publisher.publish(LOG_CHANNEL, { type: "log_entry", timestamp, payload }),
+    connected.publish(LOG_CHANNEL, { type: "log_entry", timestamp, payload }),
   );
 
   closers.add("the log", async () => logger.info("stopping"));
@@ -93,19 +105,13 @@ export async function startDevelopment(options: DevelopmentOptions): Promise<Dev
   return { ...file, dataDirectory: data.path, devFile: data.devFile };
 }
 
-async function connectPublisher(natsUrl: string, teamId: string, ownNats: boolean): Promise<Publisher> {
-  try {
-    return await createPublisher({
-      servers: natsUrl.split(",").map((server) => server.trim()),
-      teamId,
-      // While NATS is away entries wait for as long as it takes; what is too much is dropped by the forwarder.
-      publishTimeoutMs: Number.POSITIVE_INFINITY,
-      closeTimeoutMs: LAST_WORDS_MS,
-    });
-  } catch (error) {
-    if (ownNats) throw error;
-    throw new UserError(`${messageOf(error)}: start that server, correct NATS_URL, or unset it to have one started`);
-  }
+function connectPublisher(options: PublisherOptions): Promise<Publisher> {
+  return createPublisher({
+    ...options,
+    // While NATS is away entries wait for as long as it takes; what is too much is dropped by the forwarder.
+    publishTimeoutMs: Number.POSITIVE_INFINITY,
+    closeTimeoutMs: LAST_WORDS_MS,
+  });
 }
 
 /** Where a client on this machine finds a broker that listens everywhere. */

@@ -10,7 +10,7 @@ const FORWARDED = new Set(["info", "warn", "error", "fatal"]);
 // nats-server tells its life story at every start; the terminal gets what needs attention, the log has all of it.
 const SHOWN_OF_NATS = new Set(["warn", "error", "fatal"]);
 
-// Said of any user without an nkey. The one of nats.conf has no password: whoever follows the advice finds nothing to do.
+// Said of any user without an nkey. The password that nats.conf takes from the environment is random, and known here alone.
 const NO_NEWS = "Plaintext passwords detected";
 
 export interface LoggingOptions {

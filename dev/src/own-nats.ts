@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { type NatsSecrets, natsServerEnv } from "@kata/broker";
 import { writeAtomic } from "./atomic-file.ts";
 import type { DataDirectory } from "./data-directory.ts";
 import { stopLeftOver } from "./left-over.ts";
@@ -13,6 +14,7 @@ const NATS_CONF = fileURLToPath(new URL("../../nats.conf", import.meta.url));
 
 export interface OwnNatsOptions {
   readonly env: NodeJS.ProcessEnv;
+  readonly secrets: NatsSecrets;
   readonly data: DataDirectory;
   readonly port: number;
   /** Told what is done before the server runs: where it comes from, what had to be fetched. */
@@ -25,7 +27,8 @@ export interface OwnNatsOptions {
 
 /** Runs nats-server on the data directory's store. */
 export async function startOwnNats(options: OwnNatsOptions): Promise<NatsServer> {
-  const { env, data, port, report, onLogLine, onCrash, onCreated } = options;
+  const { data, port, report, onLogLine, onCrash, onCreated } = options;
+  const env = { ...options.env, ...natsServerEnv(options.secrets) };
   const stopped = await stopLeftOver(data.natsFile);
   if (stopped !== undefined) report(`nats-server: stopped process ${stopped}, left over from a start that was killed`);
   const { path } = await findNatsServer({ env, report });

@@ -37,10 +37,12 @@ export const ERRORS = {
   invalid_channel: { retryable: false, status: 400 },
   invalid_event: { retryable: false, status: 400 },
   binary_frame: { retryable: false, status: 400 },
+  taken: { retryable: false, status: 409 },
   too_large: { retryable: false, status: 413 },
   bad_request: { retryable: false, status: 400, close: CLOSE.badRequest },
   unauthenticated: { retryable: false, status: 401, close: CLOSE.unauthenticated },
   token_expired: { retryable: true, status: 401, close: CLOSE.tokenExpired },
+  token_expiring: { retryable: true, status: 401 },
   forbidden: { retryable: false, status: 403, close: CLOSE.forbidden },
   not_found: { retryable: false, status: 404 },
   method_not_allowed: { retryable: false, status: 405 },
@@ -48,6 +50,7 @@ export const ERRORS = {
   not_subscribed: { retryable: false, status: 409 },
   subscription_limit: { retryable: false, status: 429 },
   too_many_errors: { retryable: true, status: 429, close: CLOSE.tooMuch },
+  rate_limited: { retryable: true, status: 429, close: CLOSE.tooMuch },
   internal: { retryable: true, status: 500 },
   unavailable: { retryable: true, status: 503, close: CLOSE.unavailable },
 } as const satisfies Record<string, ErrorPolicy>;
@@ -63,6 +66,8 @@ export interface ErrorPayload {
   readonly id?: string | number;
   /** The channel it named. */
   readonly channel?: string;
+  /** With `token_expiring`: when the connection will be closed, RFC 3339 [AUTH-3]. */
+  readonly expiresAt?: string;
 }
 
 /** Subprotocols a client can offer: [CONNECT-3]. */

@@ -61,6 +61,7 @@ export const ErrorSchema = control(
     retryable: z.boolean(),
     id,
     channel: channel.optional(),
+    expiresAt: z.string().optional(),
   }),
 );
 export const PongSchema = control("pong", z.object({ id }));

@@ -4,7 +4,7 @@ import { expect, test, vi } from "vitest";
 import { connectTo } from "./connection.ts";
 
 /** Speaks as much NATS as a client needs to connect; `admits` decides by what the client presents. */
-async function startGate(admits: (auth: Record<string, unknown>) => boolean) {
+async function startGate(admits: (auth: Record<string, unknown>) => boolean, refusesAfterMs = 0) {
   const presented: unknown[] = [];
   const sockets = new Set<import("node:net").Socket>();
   const server = createServer((socket) => {
@@ -18,7 +18,7 @@ async function startGate(admits: (auth: Record<string, unknown>) => boolean) {
         const auth = JSON.parse(connect[1]) as Record<string, unknown>;
         presented.push(auth.auth_token ?? auth.user ?? null);
         if (!admits(auth)) {
-          socket.end("-ERR 'Authorization Violation'\r\n");
+          setTimeout(() => socket.end("-ERR 'Authorization Violation'\r\n"), refusesAfterMs);
           return;
         }
       }
@@ -39,7 +39,7 @@ async function startGate(admits: (auth: Record<string, unknown>) => boolean) {
   };
 }
 
-const to = { apiKey: "good", timeoutMs: 2_000 };
+const to = { apiKey: "good", inboxPrefix: undefined, timeoutMs: 2_000 };
 
 test("the API key is presented as a token, again after a reconnect", async () => {
   await using gate = await startGate((auth) => auth.auth_token === "good");
@@ -49,25 +49,26 @@ test("the API key is presented as a token, again after a reconnect", async () =>
   await nc.close();
 });
 
-test("a server that refuses the key and lets in who presents nothing is connected to without", async () => {
-  let anonymous = true;
-  await using gate = await startGate((auth) =>
-    anonymous ? auth.auth_token === undefined : auth.auth_token === "good",
-  );
-  const nc = await connectTo({ ...to, servers: gate.url });
-  expect(gate.presented).toEqual(["good", null]);
-  // Until it wants the key.
-  anonymous = false;
-  gate.cut();
-  await vi.waitFor(() => expect(gate.presented).toEqual(["good", null, null, "good"]), { timeout: 5_000 });
-  await nc.close();
-});
-
 test("a refused key is unauthenticated, in one line without the key", async () => {
   await using gate = await startGate((auth) => auth.auth_token === "good");
   const failed = connectTo({ ...to, apiKey: "bad", servers: gate.url });
   await expect(failed).rejects.toMatchObject({ code: "unauthenticated", retryable: false });
   await expect(failed).rejects.toThrow(`NATS at ${gate.url} refused the credentials`);
+});
+
+test("a key that nobody has refused at once was refused by no broker: that is unavailable, and may be tried again", async () => {
+  await using gate = await startGate(() => false, 2_600);
+  const failed = connectTo({ ...to, timeoutMs: 5_000, servers: gate.url });
+  await expect(failed).rejects.toMatchObject({ code: "unavailable", retryable: true });
+  await expect(failed).rejects.toThrow(`no broker has answered NATS at ${gate.url}`);
+});
+
+test("tls:// is insisted on: to a server without it nothing is presented", async () => {
+  await using gate = await startGate(() => true);
+  const failed = connectTo({ ...to, servers: `tls://${gate.url}` });
+  await expect(failed).rejects.toMatchObject({ code: "unavailable" });
+  await expect(connectTo({ ...to, tls: {}, servers: gate.url })).rejects.toMatchObject({ code: "unavailable" });
+  expect(gate.presented).toEqual([]);
 });
 
 test("credentials in a URL are presented where there is no key", async () => {

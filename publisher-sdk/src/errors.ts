@@ -9,15 +9,15 @@ const POLICY = {
   invalid_event: { retryable: false },
   /** The event's line is over its limit, or over what NATS or the stream takes. */
   too_large: { retryable: false },
-  /** Another team's channel, or NATS refuses this publisher the channel. */
+  /** Another team's channel, or NATS refuses this publisher the channel; at the start: the key is another team's. */
   forbidden: { retryable: false },
-  /** NATS refused the credentials. */
+  /** NATS refused the credentials: the API key is not valid, or has no scope `publish`. */
   unauthenticated: { retryable: false },
   /** The log refused the record for good (a sealed stream, another stream on the subject). */
   rejected: { retryable: false },
   /** More is waiting than `maxQueueBytes`: wait for some of it (`flush()`), then go on. */
   queue_full: { retryable: true },
-  /** The log did not answer in time, see `stored`. */
+  /** The log did not answer in time, see `stored`; at the start: no NATS, or no broker that vouches for the API key. */
   unavailable: { retryable: true },
   /** This publisher, or the connection it was given, is closed. */
   closed: { retryable: false },

@@ -1,8 +1,6 @@
 import { headers, type MsgHdrs } from "@nats-io/transport-node";
 import type { OutgoingRecord } from "./record.ts";
-
-/** Header of a record with an idempotency key: which publish stored it. */
-export const PUBLISH_ID_HEADER = "Kata-Publish-Id";
+import { PUBLISH_ID_HEADER } from "./stream-reader.ts";
 
 /** A record that the log has not acknowledged yet, and how far it is. All times are ms since 1970. */
 export interface Flight {

@@ -7,6 +7,7 @@ import { createMessageIds, idempotentMessageId } from "./message-id.ts";
 import type { Settings } from "./options.ts";
 import type { Publisher } from "./publisher.ts";
 import { EVENT_OVERHEAD_BYTES, type PublishResult } from "./record.ts";
+import type { StreamReader } from "./stream-reader.ts";
 import { subjectFor } from "./subject.ts";
 import { HEADER_ROOM_BYTES, Uplink } from "./uplink.ts";
 
@@ -31,11 +32,11 @@ export class NatsPublisher implements Publisher {
   #closed = false;
   readonly #port: LanePort;
 
-  constructor(nc: NatsConnection, settings: Settings, ownsConnection: boolean) {
+  constructor(nc: NatsConnection, settings: Settings, reader: StreamReader, ownsConnection: boolean) {
     this.#nc = nc;
     this.#settings = settings;
     this.#ownsConnection = ownsConnection;
-    this.#uplink = new Uplink(nc, settings, () => this.#end("closed", "the connection to NATS was closed"));
+    this.#uplink = new Uplink(nc, settings, reader, () => this.#end("closed", "the connection to NATS was closed"));
     this.#port = {
       now: Date.now,
       recordBytes: () => Math.min(settings.maxRecordBytes, this.#maxMessageBytes()),

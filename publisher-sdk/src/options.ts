@@ -1,5 +1,6 @@
 import { isId, MAX_EVENT_BYTES, MAX_RECORD_BYTES, STREAM } from "@kata/protocol/wire";
-import type { NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection, TlsOptions } from "@nats-io/transport-node";
+import { inboxPrefixOf } from "./inbox.ts";
 
 export interface PublisherOptions {
   /** NATS servers, `nats://host:port` or `host:port`; credentials in them (`nats://user:pass@…`) are used if there is no `apiKey`. */
@@ -9,15 +10,23 @@ export interface PublisherOptions {
   /** A connection that the caller owns: `close()` leaves it open. Its own reconnect settings apply. */
   readonly connection?: NatsConnection;
   /**
-   * Presented to NATS as its authentication token. Where NATS refuses it but lets in who presents nothing (`no_auth_user`),
-   * the publisher connects without.
+   * Demands TLS, as `tls://` in a URL does: files of the authorities that NATS's certificate may come from (`caFile`), of the publisher's
+   * own certificate and key (`certFile`, `keyFile`), where NATS wants one.
    */
+  readonly tls?: TlsOptions;
+  /** An API key with the scope `publish`: presented to NATS as its authentication token, for which a broker vouches. */
   readonly apiKey?: string;
-  /** The team that owns the channels: `[A-Za-z0-9_-]{1,128}`. */
-  readonly teamId: string;
-  /** The secret that turns an idempotency key into a message id nobody else can guess; without it the key is only hashed. */
+  /**
+   * The team that owns the channels: `[A-Za-z0-9_-]{1,128}`. With an `apiKey` it is the key's, and need not be given;
+   * another one is refused. Without, it is required.
+   */
+  readonly teamId?: string;
+  /**
+   * The secret that turns an idempotency key into a message id nobody else can guess. With an `apiKey` it is the team's, which
+   * a broker tells. Without, a key is only hashed.
+   */
   readonly idempotencySecret?: string | Uint8Array;
-  /** The name of the stream, default `KATA`. */
+  /** The name of the stream, default `KATA`; with an `apiKey`, what a broker says. */
   readonly stream?: string;
   /** How long a server may take to accept the first connection, milliseconds; default 5,000. */
   readonly connectTimeoutMs?: number;
@@ -37,11 +46,13 @@ export interface PublisherOptions {
   readonly maxQueueBytes?: number;
 }
 
-/** The options with every default filled in. */
+/** All that a publisher goes by. */
 export interface Settings {
   readonly teamId: string;
   readonly stream: string;
   readonly idempotencySecret: string | Uint8Array | undefined;
+  /** Of the inbox that acknowledgements come to; `undefined`: the client library's own. */
+  readonly inboxPrefix: string | undefined;
   readonly connectTimeoutMs: number;
   readonly ackTimeoutMs: number;
   readonly publishTimeoutMs: number;
@@ -52,20 +63,32 @@ export interface Settings {
   readonly maxQueueBytes: number;
 }
 
+/** The options with every default filled in; whose team it is may have to be asked yet. */
+export type GivenSettings = Omit<Settings, "teamId"> & { readonly teamId: string | undefined };
+
 /** What a timer can wait for; beyond it Node fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** @throws TypeError for options that no publisher can have. */
-export function settingsOf(options: PublisherOptions): Settings {
+export function settingsOf(options: PublisherOptions): GivenSettings {
   const given = [options.servers, options.url, options.connection].filter((way) => way !== undefined);
   if (given.length !== 1) throw new TypeError("give exactly one of servers, url and connection");
-  if (!isId(options.teamId)) throw new TypeError("teamId must match [A-Za-z0-9_-]{1,128}");
+  const { apiKey, teamId } = options;
+  if (apiKey !== undefined && (typeof apiKey !== "string" || apiKey === "")) {
+    throw new TypeError("apiKey must be a string that is not empty");
+  }
+  if (apiKey !== undefined && options.connection !== undefined) {
+    throw new TypeError("apiKey goes with servers or url: a connection has its own credentials");
+  }
+  if (teamId === undefined ? apiKey === undefined : !isId(teamId))
+    throw new TypeError("teamId must match [A-Za-z0-9_-]{1,128}");
   const stream = options.stream ?? STREAM;
   if (!isId(stream)) throw new TypeError("stream must match [A-Za-z0-9_-]{1,128}");
   return {
-    teamId: options.teamId,
+    teamId,
     stream,
     idempotencySecret: options.idempotencySecret,
+    inboxPrefix: apiKey === undefined ? undefined : inboxPrefixOf(apiKey),
     connectTimeoutMs: bounded("connectTimeoutMs", options.connectTimeoutMs, 5_000, 1, MAX_TIMER_MS),
     ackTimeoutMs: bounded("ackTimeoutMs", options.ackTimeoutMs, 5_000, 1, MAX_TIMER_MS),
     publishTimeoutMs: bounded("publishTimeoutMs", options.publishTimeoutMs, 60_000, 1),

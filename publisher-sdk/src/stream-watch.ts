@@ -1,4 +1,4 @@
-import { type NatsConnection, PermissionViolationError } from "@nats-io/transport-node";
+import { AuthorizationError, type NatsConnection, PermissionViolationError } from "@nats-io/transport-node";
 import { backoffMs } from "./backoff.ts";
 import type { StreamFacts, StreamReader } from "./stream-reader.ts";
 
@@ -116,6 +116,8 @@ export class StreamWatch {
         this.ask();
       } else if (status.type === "error" && status.error instanceof PermissionViolationError) {
         this.#handlers.refused(status.error.subject);
+      } else if (status.type === "error" && status.error instanceof AuthorizationError && !this.#connected) {
+        this.#problem = "NATS refuses the credentials, or no broker is there to vouch for them";
       }
     }
   }

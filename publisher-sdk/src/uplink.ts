@@ -2,11 +2,11 @@ import { createInbox, type Msg, type NatsConnection, type Subscription } from "@
 import { type Ack, readAck } from "./ack.ts";
 import { backoffMs } from "./backoff.ts";
 import { PublisherError, type PublisherErrorCode } from "./errors.ts";
-import { createFlight, type Flight, mayBeForgotten, PUBLISH_ID_HEADER } from "./flight.ts";
+import { createFlight, type Flight, mayBeForgotten } from "./flight.ts";
 import { LogTail } from "./log-tail.ts";
 import type { Settings } from "./options.ts";
 import type { OutgoingRecord } from "./record.ts";
-import { type StoredMessage, type StreamFacts, StreamReader } from "./stream-reader.ts";
+import type { StoredMessage, StreamFacts, StreamReader } from "./stream-reader.ts";
 import { StreamWatch } from "./stream-watch.ts";
 
 /** Room for the headers in the server's `max_payload`, which counts them, bytes. */
@@ -32,18 +32,18 @@ export class Uplink {
   readonly #tail = new LogTail();
 
   /** @param closed called if the connection is closed under the publisher's feet */
-  constructor(nc: NatsConnection, settings: Settings, closed: () => void) {
+  constructor(nc: NatsConnection, settings: Settings, reader: StreamReader, closed: () => void) {
     this.#nc = nc;
     this.#settings = settings;
+    this.#reader = reader;
     this.#closed = closed;
-    this.#inbox = `${createInbox()}.`;
+    this.#inbox = `${createInbox(settings.inboxPrefix)}.`;
     this.#acks = nc.subscribe(`${this.#inbox}*`, {
       callback: (error, msg) => {
         if (error === null) this.#answered(msg);
       },
     });
-    this.#reader = new StreamReader(nc, settings.stream, settings.ackTimeoutMs);
-    this.#watch = new StreamWatch(nc, this.#reader, {
+    this.#watch = new StreamWatch(nc, reader, {
       doubted: () => this.#ground(),
       known: (facts) => this.#adopt(facts),
       refused: (subject) => this.#refused(subject),
@@ -142,8 +142,9 @@ export class Uplink {
     if (ack.duplicate) {
       // Of an ordinary record only we know the id: it was our own attempt. With a key it may have been anybody.
       if (flight.record.keyed && flight.attempts > 1) {
+        const { messageId } = flight.record.identity;
         // If the message has been trimmed since, JetStream's word is all there is.
-        this.#check(flight, this.#reader.at(ack.seq), () => this.#succeed(flight, ack.seq, true));
+        this.#check(flight, this.#reader.at(ack.seq, messageId), () => this.#succeed(flight, ack.seq, true));
         return;
       }
     } else if (!this.#tail.acknowledge(ack.seq)) {
@@ -164,7 +165,7 @@ export class Uplink {
           return;
         }
         const { publishId } = flight.record.identity;
-        const ours = publishId === undefined || message.header(PUBLISH_ID_HEADER) === publishId;
+        const ours = publishId === undefined || message.publishId === publishId;
         this.#succeed(flight, message.seq, !ours);
       },
       (error) => {

@@ -1,11 +1,11 @@
 import { createPublisher, type Publisher } from "@kata/publisher";
 import { jetstreamManager } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type InProcessBroker, startBroker, TEST_KEY } from "../support/broker.ts";
 import { openEventSource } from "../support/event-stream.ts";
 import { freePort } from "../support/free-port.ts";
 import { startNats, type TestNats } from "../support/nats.ts";
+import { connectNats } from "../support/nats-connect.ts";
 import { startProxy } from "../support/proxy.ts";
 import { openSlowEventStream } from "../support/slow-event-stream.ts";
 
@@ -114,7 +114,7 @@ describe("[STREAM-3] a stream starts", () => {
     while (!text.includes("caught_up")) text += new TextDecoder().decode((await reader.read()).value);
     await reader.cancel();
     expect([...text.matchAll(/"message":"(\d)"/g)].map((match) => Number(match[1]))).toEqual([8, 9]);
-    const nc = await connect({ servers: nats.url });
+    const nc = await connectNats(nats.url);
     await (await jetstreamManager(nc)).streams.purge("KATA", { seq: 6 });
     await nc.close();
     using behind = openEventSource(url(`?lastEventId=${ids[2]}`));

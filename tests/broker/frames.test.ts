@@ -1,8 +1,9 @@
 import { createPublisher, type Publisher } from "@kata/publisher";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startBroker, TEST_KEY, type TestBroker } from "../support/broker.ts";
 import { startNats, type TestNats } from "../support/nats.ts";
+import { connectNats } from "../support/nats-connect.ts";
 import { seededRandom } from "../support/random.ts";
 import { connectRaw, eventsOf, type RawClient } from "../support/raw-client.ts";
 import { createMixture, type Expected } from "./mixture.ts";
@@ -20,7 +21,7 @@ beforeEach(async () => {
   // Little memory and small pages, so that most of a replay comes from the log in many pieces.
   broker = await startBroker({ nats, config: { ringBytes: 4_096, pageRecords: 5 } });
   publisher = await createPublisher({ servers: nats.url, teamId: "demo" });
-  nc = await connect({ servers: nats.url });
+  nc = await connectNats(nats.url);
   ({ store } = await createMixture({ publisher, nc, channel: CHANNEL, subject: "kata.team.demo" }));
 });
 

@@ -2,10 +2,10 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { createPublisher, type Publisher } from "@kata/publisher";
 import { jetstreamManager } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type InProcessBroker, startBroker, TEST_KEY } from "../support/broker.ts";
 import { startNats, type TestNats } from "../support/nats.ts";
+import { connectNats } from "../support/nats-connect.ts";
 import { connectRaw } from "../support/raw-client.ts";
 
 let nats: TestNats;
@@ -111,7 +111,7 @@ describe("[HTTP-5] history", () => {
   it("says a gap as a subscription does, and gives what is left", async () => {
     const ids = [];
     for (let i = 0; i < 20; i++) ids.push((await publisher.publish(CHANNEL, log(i))).eventId);
-    const nc = await connect({ servers: nats.url });
+    const nc = await connectNats(nats.url);
     await (await jetstreamManager(nc)).streams.purge("KATA", { seq: 11 });
     await nc.close();
     const { body } = await get({ after: ids[3] as string });
@@ -121,7 +121,7 @@ describe("[HTTP-5] history", () => {
   });
 
   it("goes past however many records that are no events, a piece at a time", async () => {
-    const nc = await connect({ servers: nats.url });
+    const nc = await connectNats(nats.url);
     for (let i = 0; i < 12_000; i++) nc.publish("kata.team.demo.agent.build", "no event");
     await nc.flush();
     await nc.close();
@@ -225,7 +225,7 @@ describe("[HTTP-5] history", () => {
         },
       },
     });
-    const nc = await connect({ servers: nats.url });
+    const nc = await connectNats(nats.url);
     await (await jetstreamManager(nc)).streams.delete("KATA");
     await nc.close();
     const gone = new AbortController();

@@ -1,6 +1,6 @@
 import { checkOf, epochOf, parseEventId, STREAM } from "@kata/protocol/wire";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/transport-node";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type LineShape, ModelLog } from "../../broker/src/testing/model-log.ts";
@@ -11,6 +11,7 @@ import { lines, type ModelStart, start } from "../../broker/src/testing/model-st
 import { Watch } from "../../broker/src/testing/model-watch.ts";
 import { startBroker, type TestBroker } from "../support/broker.ts";
 import { startNats, type TestNats } from "../support/nats.ts";
+import { connectNats } from "../support/nats-connect.ts";
 import { type NatsProxy, startNatsProxy } from "../support/nats-proxy.ts";
 import { REPEAT } from "../support/random.ts";
 import { connectRaw, type RawClient } from "../support/raw-client.ts";
@@ -312,7 +313,7 @@ class World {
     await this.#nc.close();
     await this.#nats.kill();
     await this.#nats.start();
-    this.#nc = await connect({ servers: this.#nats.url });
+    this.#nc = await connectNats(this.#nats.url);
   }
 }
 
@@ -320,7 +321,7 @@ async function runSchedule(steps: readonly Step[]): Promise<void> {
   await using nats = await startNats();
   await using proxy = await startNatsProxy(nats);
   await using broker = await startBroker({ nats: proxy, config: LIMITS });
-  const nc = await connect({ servers: nats.url });
+  const nc = await connectNats(nats.url);
   const { created } = await (await jetstreamManager(nc)).streams.info(STREAM);
   const world = new World(nats, proxy, broker, nc, epochOf(created));
   try {

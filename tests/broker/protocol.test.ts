@@ -1,8 +1,9 @@
 import { createPublisher, type Publisher } from "@kata/publisher";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startBroker, TEST_KEY, type TestBroker } from "../support/broker.ts";
 import { startNats, type TestNats } from "../support/nats.ts";
+import { connectNats } from "../support/nats-connect.ts";
 import { connectRaw, eventsOf, RefusedUpgrade } from "../support/raw-client.ts";
 
 let nats: TestNats;
@@ -25,7 +26,7 @@ beforeAll(async () => {
     },
   });
   publisher = await createPublisher({ servers: nats.url, teamId: "demo" });
-  nc = await connect({ servers: nats.url });
+  nc = await connectNats(nats.url);
 });
 
 afterAll(async () => {
@@ -166,7 +167,12 @@ describe("abuse", () => {
   it("a client that asks on and on and reads no answer is sent away, in bounded memory", async () => {
     const closings: string[] = [];
     const logger = { debug: (_: unknown, line: string) => closings.push(line), info() {}, warn() {}, error() {} };
-    await using watched = await startBroker({ nats, logger: logger as never });
+    await using watched = await startBroker({
+      nats,
+      logger: logger as never,
+      // It would be sent away for the number of its questions first.
+      config: { maxCommandsPerSecond: 0 },
+    });
     await using socket = await connectRaw({ wsUrl: watched.wsUrl, apiKey: TEST_KEY });
     socket.socket.pause();
     const pings = '{"type":"ping"}';

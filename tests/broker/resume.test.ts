@@ -1,10 +1,11 @@
 import { parseEventId } from "@kata/protocol";
 import { createPublisher, type Publisher } from "@kata/publisher";
 import { jetstreamManager } from "@nats-io/jetstream";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startBroker, TEST_KEY, type TestBroker } from "../support/broker.ts";
 import { startNats, type TestNats } from "../support/nats.ts";
+import { connectNats } from "../support/nats-connect.ts";
 import { seededRandom } from "../support/random.ts";
 import { connectRaw, eventsOf, type RawClient } from "../support/raw-client.ts";
 import { recreateTestStream } from "../support/stream.ts";
@@ -18,7 +19,7 @@ beforeEach(async () => {
   nats = await startNats();
   broker = await startBroker({ nats, config: { auditIntervalMs: 100 } });
   publisher = await createPublisher({ servers: nats.url, teamId: "demo" });
-  nc = await connect({ servers: nats.url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+  nc = await connectNats(nats.url, { maxReconnectAttempts: -1, reconnectTimeWait: 50 });
 });
 
 afterEach(async () => {
@@ -290,14 +291,14 @@ describe("the live feed", () => {
     socket.send({ type: "subscribe", channel: CHANNEL });
     const { eventId } = await socket.nextOf("subscribed");
     const elsewhere = await publisher.publish("agent:busy", log("1"));
-    let pong = eventId;
-    while (pong === eventId) {
+    const pong = async () => {
       socket.send({ type: "ping" });
-      pong = (await socket.nextOf("pong")).eventId;
-    }
-    expect(pong).toBe(elsewhere.eventId);
+      return (await socket.nextOf("pong")).eventId;
+    };
+    await expect.poll(pong, { timeout: 10_000 }).not.toBe(eventId);
+    expect(await pong()).toBe(elsewhere.eventId);
     await using later = await client();
-    expect((await resume(later, pong)).payload.recovery).toBe("complete");
+    expect((await resume(later, elsewhere.eventId)).payload.recovery).toBe("complete");
   });
 });
 
@@ -402,11 +403,11 @@ describe("a slow reader", () => {
     await using quick = await connectRaw({ wsUrl: strict.wsUrl, apiKey: TEST_KEY });
     quick.send({ type: "subscribe", channel: quiet });
     await quick.nextOf("caught_up");
-    let audited = "";
-    while (audited !== last.eventId) {
+    const audited = async () => {
       quick.send({ type: "ping" });
-      audited = (await quick.nextOf("pong")).eventId;
-    }
+      return (await quick.nextOf("pong")).eventId;
+    };
+    await expect.poll(audited, { timeout: 10_000 }).toBe(last.eventId);
     slow.send({ type: "ping" });
     slow.socket.resume();
     const pong = await slow.nextOf("pong");

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { startBroker } from "../support/broker.ts";
 import { freePort } from "../support/free-port.ts";
 import { startNats } from "../support/nats.ts";
+import { CALLOUT } from "../support/nats-secrets.ts";
 import { ensureTestStream } from "../support/stream.ts";
 import { CHANNEL, eventsInLog, kata, messagesOf, publishing, reading } from "./rig.ts";
 
@@ -19,6 +20,25 @@ describe("kata publish --data", () => {
     await tail.until(({ lines }) => lines.length === 1);
     expect(tail.envelopes[0]).toMatchObject({ type: "task_completed", channel: CHANNEL, payload: TASK });
     expect(stdout).toBe(`${tail.envelopes[0]?.eventId}\n`);
+  });
+
+  it("publishes with an API key alone, whose team it need not be told; another team's key is refused", async () => {
+    await using nats = await startNats();
+    await using broker = await startBroker({ nats, config: CALLOUT });
+    const env = { NATS_URL: nats.publicUrl, KATA_API_KEY: broker.apiKey };
+    await using publish = kata(["publish", "team:demo", "--data", '{"message":"hello"}'], env);
+    expect(await publish.ended).toMatchObject({ code: 0, stderr: "" });
+    expect(await messagesOf(nats, "team:demo")).toEqual(["hello"]);
+    await using other = kata(["publish", CHANNEL, "--data", '{"message":"x"}', "--team", "other"], env);
+    expect(await other.ended).toMatchObject({
+      code: 1,
+      stderr: "kata: the API key is of team demo, not of other\n",
+    });
+    await using wrong = kata(["publish", CHANNEL, "--data", '{"message":"x"}', "--api-key", "wrong"], env);
+    expect(await wrong.ended).toMatchObject({
+      code: 1,
+      stderr: `kata: NATS at ${nats.publicUrl} refused the credentials\n`,
+    });
   });
 
   it("publishes to the team's own channel, and types of the application's own with any payload", async () => {

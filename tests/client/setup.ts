@@ -12,9 +12,12 @@ export interface Setup extends AsyncDisposable {
 }
 
 /** NATS, a broker and a publisher of its team. */
-export async function startAll(config: TestBrokerOptions["config"] = {}): Promise<Setup> {
+export async function startAll(
+  config: TestBrokerOptions["config"] = {},
+  adapters: Pick<TestBrokerOptions, "sessions"> = {},
+): Promise<Setup> {
   const nats = await startNats();
-  const broker = await startBroker({ nats, config });
+  const broker = await startBroker({ nats, config, ...adapters });
   const publisher = await createPublisher({ servers: nats.url, teamId: broker.teamId });
   return {
     nats,

@@ -8,6 +8,7 @@ import { acquireLock } from "../../dev/src/lock.ts";
 import { describeProcess } from "../../dev/src/process-file.ts";
 import { identityOf } from "../../dev/src/process-identity.ts";
 import { NATS_CONF } from "../support/nats-process.ts";
+import { NATS_SERVER_ENV } from "../support/nats-secrets.ts";
 import { createTempDirectory } from "../support/temp-directory.ts";
 import { gone, natsPid, startKata } from "./start-process.ts";
 
@@ -34,6 +35,7 @@ test("a nats-server that was left on the store is stopped before a new one runs 
     binary: path,
     configFile: NATS_CONF,
     storeDir: join(directory.path, "nats"),
+    env: { ...process.env, ...NATS_SERVER_ENV },
     onCrash: (reason) => {
       ended = reason;
     },

@@ -3,15 +3,16 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { jetstream, jetstreamManager, StorageType } from "@nats-io/jetstream";
-import { connect, type NatsConnection, PermissionViolationError } from "@nats-io/transport-node";
+import { type NatsConnection, PermissionViolationError } from "@nats-io/transport-node";
 import { expect, test, vi } from "vitest";
 import { identityOf } from "../../dev/src/process-identity.ts";
 import { startNats } from "../support/nats.ts";
+import { connectNats } from "../support/nats-connect.ts";
 
 // The suite of the interface: it runs over the backend that KATA_TEST_NATS chooses.
 
 async function connectTo(url: string, timeout = 5_000): Promise<NatsConnection> {
-  return connect({ servers: url, timeout, reconnect: false });
+  return connectNats(url, { timeout, reconnect: false });
 }
 
 async function createStream(nc: NatsConnection): Promise<void> {
@@ -36,7 +37,7 @@ async function count(url: string): Promise<number> {
 
 test("after a kill and after a stop it starts again at the same address with the same data", async () => {
   await using nats = await startNats();
-  expect(nats.url).toBe(`nats://127.0.0.1:${nats.port}`);
+  expect(nats.publicUrl).toBe(`nats://127.0.0.1:${nats.port}`);
   const nc = await connectTo(nats.url);
   await createStream(nc);
   await jetstream(nc).publish("kata.team.t1", "one");

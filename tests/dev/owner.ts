@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findNatsServer, startNatsServer } from "@kata/dev";
 import { NATS_CONF } from "../support/nats-process.ts";
+import { NATS_SERVER_ENV } from "../support/nats-secrets.ts";
 
 // A process that owns a nats-server as a test does, says which, and waits to be killed.
 const { path } = await findNatsServer({ env: process.env, report: () => undefined });
@@ -11,6 +12,7 @@ const server = await startNatsServer({
   binary: path,
   configFile: NATS_CONF,
   storeDir: join(directory, "store"),
+  env: { ...process.env, ...NATS_SERVER_ENV },
   onParentDeath: "KILL",
   removeOnParentDeath: directory,
 });

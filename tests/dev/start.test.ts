@@ -1,10 +1,10 @@
 import { once } from "node:events";
-import { stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { request } from "node:http";
 import { dirname, join } from "node:path";
-import { connect } from "@nats-io/transport-node";
 import { expect, test } from "vitest";
 import { startNats } from "../support/nats.ts";
+import { connectNats } from "../support/nats-connect.ts";
 import { connectRaw } from "../support/raw-client.ts";
 import { createTempDirectory } from "../support/temp-directory.ts";
 import { startReleaseServer } from "./release-server.ts";
@@ -16,11 +16,15 @@ test("a first start says where everything is, its log is events at once, and the
   let apiKey: string;
   let eventIds: string[];
   let server: number;
+  let secrets: string;
   {
     await using start = await startKata({ dataDirectory, npm: true });
     await start.running;
     const dev = await readDevFile(dataDirectory);
-    expect((await stat(join(dataDirectory, "dev.json"))).mode & 0o777).toBe(0o600);
+    for (const file of ["dev.json", "nats-secrets.json"]) {
+      expect((await stat(join(dataDirectory, file))).mode & 0o777).toBe(0o600);
+    }
+    secrets = await readFile(join(dataDirectory, "nats-secrets.json"), "utf8");
     expect(dev).toEqual({
       httpUrl: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
       wsUrl: expect.stringMatching(/^ws:\/\/127\.0\.0\.1:\d+\/ws$/),
@@ -63,6 +67,7 @@ test("a first start says where everything is, its log is events at once, and the
   expect(performance.now() - before).toBeLessThan(5_000);
   const dev = await readDevFile(dataDirectory);
   expect(dev.apiKey).toBe(apiKey);
+  expect(await readFile(join(dataDirectory, "nats-secrets.json"), "utf8")).toBe(secrets);
   await using client = await connectRaw({ wsUrl: dev.wsUrl, apiKey });
   client.send({ type: "subscribe", channel: "agent:build", rewind: "all" });
   const [event] = await client.events("agent:build", 1);
@@ -152,6 +157,6 @@ test("with NATS_URL no nats-server is started, and the one that is there stays",
   expect(event).toMatchObject({ payload: { source: "broker" } });
   start.signal("SIGTERM");
   expect(await start.ended).toBe(0);
-  const nc = await connect({ servers: nats.url, reconnect: false });
+  const nc = await connectNats(nats.url, { reconnect: false });
   await nc.close();
 });

@@ -28,11 +28,14 @@ function seqOf(eventId: string | undefined): number {
 
 /** Asks until the socket is known to be complete up to a place in the log [PING-1]; returns the eventId of that place. */
 async function completeUpTo(socket: RawClient, seq: number): Promise<string> {
-  for (;;) {
+  let known = "";
+  const ask = async () => {
     socket.send({ type: "ping" });
-    const { eventId } = await socket.nextOf("pong");
-    if (seqOf(eventId) >= seq) return eventId;
-  }
+    known = (await socket.nextOf("pong")).eventId;
+    return seqOf(known);
+  };
+  await expect.poll(ask, { timeout: 10_000 }).toBeGreaterThanOrEqual(seq);
+  return known;
 }
 
 describe("attacks invariant 2: retention removes what readers have not read", () => {

@@ -1,9 +1,10 @@
 import { createPublisher } from "@kata/publisher";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { expect, it } from "vitest";
 import { caughtUp, clientOf, collect, entry, numbers } from "../client/setup.ts";
 import { startBroker } from "../support/broker.ts";
 import { startNats } from "../support/nats.ts";
+import { connectNats } from "../support/nats-connect.ts";
 import { startNatsProxy } from "../support/nats-proxy.ts";
 import { expectExactly, NDJSON, openLiveReader, PATIENCE, V1 } from "./readers.ts";
 
@@ -31,7 +32,7 @@ it("attacks invariants 1 and 3: NATS cuts the broker off as a slow consumer; eve
   // Without audits: the reconnect alone must repair.
   await using broker = await startBroker({ nats: proxy, config: { auditIntervalMs: 3_600_000 } });
   await using publisher = await createPublisher({ servers: nats.url, teamId: broker.teamId });
-  await using nc = await connect({ servers: nats.url });
+  await using nc = await connectNats(nats.url);
   await using first = await openLiveReader(broker, BUSY[0], { protocols: NDJSON });
   await using second = await openLiveReader(broker, BUSY[1], { protocols: V1 });
   const client = clientOf(broker);

@@ -1,9 +1,11 @@
 import { LIVE_PREFIX, STREAM } from "@kata/protocol/wire";
 import { jetstreamManager } from "@nats-io/jetstream";
-import { connect, headers, type NatsConnection, type Status } from "@nats-io/transport-node";
+import { headers, type NatsConnection, type Status } from "@nats-io/transport-node";
 import { createJetStreamLog } from "../../broker/src/log/jetstream-log.ts";
 import { ensureStream } from "../../broker/src/log/stream.ts";
 import { startNats } from "../support/nats.ts";
+import { connectNats } from "../support/nats-connect.ts";
+import { brokerUrl } from "../support/nats-secrets.ts";
 import { startProxy } from "../support/proxy.ts";
 import { recreateTestStream } from "../support/stream.ts";
 import type { LogRig } from "./contract.ts";
@@ -20,12 +22,11 @@ export interface JetStreamRig extends LogRig {
 /** The real log, over a nats-server of its own and a connection that can be cut. */
 export async function createJetStreamRig(options: { timeoutMs?: number } = {}): Promise<JetStreamRig> {
   const nats = await startNats();
-  const outside = await connect({ servers: nats.url });
+  const outside = await connectNats(nats.url);
   const { streams } = await jetstreamManager(outside);
   await ensureStream(outside);
   const proxy = await startProxy({ port: nats.port });
-  const nc = await connect({
-    servers: `127.0.0.1:${proxy.port}`,
+  const nc = await connectNats(brokerUrl(proxy.port), {
     maxReconnectAttempts: -1,
     reconnectTimeWait: 10,
     reconnectJitter: 0,

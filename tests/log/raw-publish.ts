@@ -1,5 +1,8 @@
 import { once } from "node:events";
 import { connect } from "node:net";
+import { BROKER_LOGIN } from "../support/nats-secrets.ts";
+
+const CONNECT = JSON.stringify({ verbose: false, headers: true, ...BROKER_LOGIN });
 
 /**
  * Publishes with this block of headers, byte for byte: the client library sends none that is malformed. Resolves when the
@@ -10,9 +13,7 @@ export async function publishRaw(port: number, subject: string, block: string, p
   await once(socket, "connect");
   const length = Buffer.byteLength(block);
   const sizes = `${length} ${length + Buffer.byteLength(payload)}`;
-  socket.write(
-    `CONNECT {"verbose":false,"headers":true}\r\nHPUB ${subject} ${sizes}\r\n${block}${payload}\r\nPING\r\n`,
-  );
+  socket.write(`CONNECT ${CONNECT}\r\nHPUB ${subject} ${sizes}\r\n${block}${payload}\r\nPING\r\n`);
   let heard = "";
   for await (const chunk of socket) {
     heard += String(chunk);

@@ -1,6 +1,7 @@
 import { createPublisher, PublisherError } from "@kata/publisher";
-import { connect } from "@nats-io/transport-node";
 import { describe, expect, test, vi } from "vitest";
+import { connectNats } from "../support/nats-connect.ts";
+import { brokerUrl } from "../support/nats-secrets.ts";
 import { readLog } from "../support/stream.ts";
 import { createRig, eventIdsOf, numbersOf, startLoad, TEAM, upTo } from "./rig.ts";
 
@@ -178,7 +179,7 @@ describe("flush and close", () => {
 
   test("if the given connection is closed by its owner, what is left is rejected", async () => {
     await using rig = await createRig();
-    const nc = await connect({ servers: `127.0.0.1:${rig.proxy.port}` });
+    const nc = await connectNats(brokerUrl(rig.proxy.port));
     const publisher = await rig.publisher({ connection: nc });
     await publisher.publish("agent:a1", event(0));
     rig.proxy.pause();

@@ -1,8 +1,9 @@
 import { createServer } from "node:net";
 import { createPublisher, PublisherError } from "@kata/publisher";
-import { connect } from "@nats-io/transport-node";
 import { expect, test, vi } from "vitest";
 import { freePort } from "../support/free-port.ts";
+import { connectNats } from "../support/nats-connect.ts";
+import { brokerUrl } from "../support/nats-secrets.ts";
 import { readLog } from "../support/stream.ts";
 import { createRig, numbersOf, TEAM, upTo } from "./rig.ts";
 
@@ -131,7 +132,8 @@ test("what cannot be sent within its time is rejected as absent, what was sent a
   await publisher.publish("agent:a1", event(0));
   rig.proxy.pause();
   const sent = publisher.publish("agent:a1", event(1));
-  await new Promise((next) => setImmediate(next));
+  // It is sent at the end of the tick. The next one comes right behind it, so that both are as old when they are given up.
+  await Promise.resolve();
   const waiting = publisher.publish("agent:a1", event(2));
   const outcomes = await Promise.allSettled([sent, waiting]);
   expect(outcomes.map((outcome) => outcome.status === "rejected" && outcome.reason)).toMatchObject([
@@ -163,7 +165,7 @@ test("close with NATS away ends within its bound and rejects what is left, typed
 
 test("NATS refuses a subject: forbidden", async () => {
   await using rig = await createRig();
-  const nc = await connect({ servers: `127.0.0.1:${rig.proxy.port}` });
+  const nc = await connectNats(brokerUrl(rig.proxy.port));
   const publisher = await rig.publisher({ connection: nc });
   await publisher.publish("agent:a1", event(0));
   // nats.conf denies nothing under kata.>, so the server's words are put into the connection as if it had said them.
@@ -197,15 +199,6 @@ test("a server that says nothing is given up after connectTimeoutMs", async () =
   const connecting = createPublisher({ url: `127.0.0.1:${port}`, teamId: TEAM, connectTimeoutMs: 200 });
   await expect(connecting).rejects.toMatchObject({ code: "unavailable" });
   mute.close();
-});
-
-test("an API key is no hindrance on a server that asks for none", async () => {
-  await using rig = await createRig();
-  const publisher = await rig.publisher({ apiKey: "kat_live_dev_0123456789abcdef" });
-  await publisher.publish("agent:a1", event(0));
-  rig.proxy.cut();
-  await publisher.publish("agent:a1", event(1));
-  expect(numbersOf(await readLog(rig.nc))).toEqual([0, 1]);
 });
 
 test.each([

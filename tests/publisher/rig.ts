@@ -1,10 +1,20 @@
+import { createDevelopmentAuth, resolvePrincipal } from "@kata/broker";
 import { createPublisher, type Publisher, type PublisherOptions, type PublishResult } from "@kata/publisher";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { serveNats } from "../../broker/src/callout/serve-nats.ts";
 import { startNats, type TestNats } from "../support/nats.ts";
+import { connectNats } from "../support/nats-connect.ts";
+import { brokerUrl, CALLOUT } from "../support/nats-secrets.ts";
 import { startProxy, type TestProxy } from "../support/proxy.ts";
 import { ensureTestStream, type LogRecord } from "../support/stream.ts";
 
 export const TEAM = "t1";
+export const KEY = "kat_live_t1_0123456789abcdef";
+const SECRET = new Uint8Array(32).fill(7);
+
+/** As whom publishers connect: as a user of the log's own account, or with an API key, for which a broker vouches. */
+export const LOGINS = ["user", "key"] as const;
+export type Login = (typeof LOGINS)[number];
 
 /** A nats-server with the stream, a connection of the test's own, and a proxy between NATS and the publishers under test. */
 export interface Rig extends AsyncDisposable {
@@ -12,6 +22,8 @@ export interface Rig extends AsyncDisposable {
   /** The test's own connection, not through the proxy. */
   readonly nc: NatsConnection;
   readonly proxy: TestProxy;
+  /** How a publisher asks whether the stream is there, before it sends anything again. */
+  readonly question: string;
   /** A publisher through the proxy, with short timeouts; closed with the rig. */
   publisher(options?: Partial<PublisherOptions>): Promise<Publisher>;
   /** Every message that NATS takes on a channel's subject, repeated attempts included. */
@@ -25,10 +37,11 @@ export interface SeenMessage {
 }
 
 export async function createRig(
-  options: { stream?: Parameters<typeof ensureTestStream>[1] | false } = {},
+  options: { stream?: Parameters<typeof ensureTestStream>[1] | false; login?: Login } = {},
 ): Promise<Rig> {
+  const { login = "user" } = options;
   const nats = await startNats();
-  const nc = await connect({ servers: nats.url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+  const nc = await connectNats(nats.url, { maxReconnectAttempts: -1, reconnectTimeWait: 50 });
   const proxy = await startProxy({ port: nats.port });
   const publishers: Publisher[] = [];
   const seen: SeenMessage[] = [];
@@ -37,16 +50,17 @@ export async function createRig(
       seen.push({ subject: msg.subject, messageId: msg.headers?.get("Nats-Msg-Id") ?? "", data: msg.string() });
     },
   });
+  if (login === "key") await vouch(nc);
   if (options.stream !== false) await ensureTestStream(nc, options.stream);
   return {
     nats,
     nc,
     proxy,
     seen,
+    question: login === "user" ? "$JS.API.STREAM.INFO.KATA" : `kata.publisher.${TEAM}.stream`,
     publisher: async (more = {}) => {
       const publisher = await createPublisher({
-        ...(more.connection === undefined ? { servers: `127.0.0.1:${proxy.port}` } : {}),
-        teamId: TEAM,
+        ...whereAndWho(login, proxy.port, more.connection !== undefined),
         ackTimeoutMs: 500,
         closeTimeoutMs: 1_000,
         ...more,
@@ -63,6 +77,28 @@ export async function createRig(
       await nats[Symbol.asyncDispose]();
     },
   };
+}
+
+function whereAndWho(login: Login, port: number, connected: boolean): PublisherOptions {
+  // Who has a key makes message ids with the team's secret.
+  const secret = login === "user" ? {} : { idempotencySecret: SECRET };
+  if (connected) return { teamId: TEAM, ...secret };
+  if (login === "user") return { servers: brokerUrl(port), teamId: TEAM };
+  return { servers: `127.0.0.1:${port}`, apiKey: KEY };
+}
+
+/** What a broker does for publishers, over the test's own connection. */
+async function vouch(nc: NatsConnection): Promise<void> {
+  const auth = createDevelopmentAuth({ apiKey: KEY, teamId: TEAM });
+  await serveNats({
+    nc,
+    authSeed: CALLOUT.natsAuthSeed ?? "",
+    xkeySeed: CALLOUT.natsXkeySeed ?? "",
+    resolve: (credentials) => resolvePrincipal(credentials, auth),
+    secrets: { secretOf: async () => SECRET },
+    logger: { debug() {}, info() {}, warn() {}, error() {} },
+    timeoutMs: 5_000,
+  });
 }
 
 export interface Load {

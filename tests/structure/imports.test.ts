@@ -33,6 +33,7 @@ const RULES: readonly Rule[] = [
       "broker/src/delivery",
       "broker/src/log",
       "broker/src/auth",
+      "broker/src/store/bucket.ts",
       "broker/src/config.ts",
       "broker/src/logger.ts",
       "broker/src/event-input.ts",
@@ -41,7 +42,14 @@ const RULES: readonly Rule[] = [
   },
   {
     place: "broker/src/cli",
-    folders: ["broker/src/event-input.ts"],
+    // Keys and channels can be kept in NATS itself, without a broker.
+    folders: [
+      "broker/src/event-input.ts",
+      "broker/src/auth",
+      "broker/src/store",
+      "broker/src/log/connect.ts",
+      "broker/src/callout/nats-secrets.ts",
+    ],
     packages: [PROTOCOL, NODE, /^@kata\/(publisher|realtime-client)$/, /^(commander|ws|zod)$/],
   },
   {

@@ -41,14 +41,17 @@ export interface TestBrokerOptions {
   readonly sessions?: SessionStore;
   readonly access?: ChannelAccess;
   readonly logger?: Logger;
+  /** Whether keys and channels are kept in NATS, with TEST_KEY as the first one; default: the adapters given, else the development ones. */
+  readonly keptInNats?: boolean;
 }
 
 export async function startBroker(options: TestBrokerOptions): Promise<InProcessBroker> {
   const auth = createDevelopmentAuth({ apiKey: TEST_KEY, teamId: TEST_TEAM });
+  const config = { ...loadBrokerConfig({}), natsUrl: options.nats.url, port: options.port ?? 0, ...options.config };
   const broker = await createBroker({
-    config: { ...loadBrokerConfig({}), natsUrl: options.nats.url, port: options.port ?? 0, ...options.config },
-    apiKeys: options.apiKeys ?? auth.apiKeys,
-    access: options.access ?? auth.access,
+    ...(options.keptInNats === true
+      ? { config: { ...config, devApiKey: config.devApiKey ?? TEST_KEY } }
+      : { config, apiKeys: options.apiKeys ?? auth.apiKeys, access: options.access ?? auth.access }),
     ...(options.sessions === undefined ? {} : { sessions: options.sessions }),
     ...(options.logger === undefined ? {} : { logger: options.logger }),
   });

@@ -3,6 +3,7 @@ import { GenericContainer, getContainerRuntimeClient, type StartedTestContainer,
 import { freePort } from "./free-port.ts";
 import type { TestNats } from "./nats.ts";
 import { NATS_CONF } from "./nats-process.ts";
+import { brokerUrl, NATS_SERVER_ENV } from "./nats-secrets.ts";
 
 const READY = "Server is ready";
 const START_TIMEOUT_MS = 20_000;
@@ -15,7 +16,7 @@ export async function startContainerNats(): Promise<TestNats> {
   const port = await freePort();
   const started = await new GenericContainer(process.env.KATA_TEST_NATS_IMAGE || "nats:2.15")
     .withCommand(["-c", "/kata/nats.conf", "-a", "0.0.0.0"])
-    .withEnvironment({ KATA_NATS_STORE_DIR: "/kata/store" })
+    .withEnvironment({ KATA_NATS_STORE_DIR: "/kata/store", ...NATS_SERVER_ENV })
     .withCopyFilesToContainer([{ source: NATS_CONF, target: "/kata/nats.conf" }])
     // The same host port after a restart: clients come back to it.
     .withExposedPorts({ container: 4222, host: port })
@@ -39,7 +40,8 @@ export async function startContainerNats(): Promise<TestNats> {
     await ended;
   };
   return {
-    url: `nats://127.0.0.1:${port}`,
+    url: brokerUrl(port),
+    publicUrl: `nats://127.0.0.1:${port}`,
     port,
     kill: () => end("SIGKILL"),
     stop: () => end("SIGTERM"),

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { findNatsServer, type NatsBinary, type NatsServer, NatsServerFailed, startNatsServer } from "@kata/dev";
 import { freePort } from "./free-port.ts";
 import type { TestNats } from "./nats.ts";
+import { brokerUrl, NATS_SERVER_ENV } from "./nats-secrets.ts";
 
 export const NATS_CONF = fileURLToPath(new URL("../../nats.conf", import.meta.url));
 
@@ -19,7 +20,8 @@ export async function startProcessNats(): Promise<TestNats> {
   const storeDirectory = join(directory, "store");
   const server = await startOnFreePort(path, directory, storeDirectory);
   return {
-    url: server.url,
+    url: brokerUrl(server.port),
+    publicUrl: server.url,
     port: server.port,
     storeDirectory,
     kill: () => server.kill(),
@@ -41,6 +43,7 @@ async function startOnFreePort(path: string, directory: string, storeDir: string
       configFile: NATS_CONF,
       storeDir,
       port: await freePort(),
+      env: { ...process.env, ...NATS_SERVER_ENV },
       onParentDeath: "KILL",
       removeOnParentDeath: directory,
     });

@@ -1,8 +1,9 @@
 import { once } from "node:events";
 import { type AddressInfo, connect as connectTcp, createServer } from "node:net";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { describe, expect, it } from "vitest";
 import { startNats } from "./nats.ts";
+import { connectNats } from "./nats-connect.ts";
 import { NatsFrameReader } from "./nats-frames.ts";
 import { type NatsProxy, startNatsProxy } from "./nats-proxy.ts";
 import { type Random, seededRandom } from "./random.ts";
@@ -55,7 +56,7 @@ describe("frames", () => {
 
 /** A connection through the proxy, and what it is sent on `a.>` from now on. */
 async function listen(proxy: NatsProxy): Promise<{ nc: NatsConnection; heard: string[] } & AsyncDisposable> {
-  const nc = await connect({ servers: proxy.url, reconnectTimeWait: 20, maxReconnectAttempts: -1 });
+  const nc = await connectNats(proxy.url, { reconnectTimeWait: 20, maxReconnectAttempts: -1 });
   const heard: string[] = [];
   nc.subscribe("a.>", { callback: (_, message) => void heard.push(`${message.subject} ${message.string()}`) });
   await nc.flush();
@@ -101,7 +102,7 @@ describe("the NATS proxy", () => {
     await using nats = await startNats();
     await using proxy = await startNatsProxy(nats);
     await using client = await listen(proxy);
-    await using direct = await connect({ servers: nats.url });
+    await using direct = await connectNats(nats.url);
     const long = "x".repeat(500_000);
     proxy.pause();
     direct.publish("a.b", long);

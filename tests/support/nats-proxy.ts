@@ -1,4 +1,5 @@
 import { type NatsFrame, NatsFrameReader } from "./nats-frames.ts";
+import { brokerUrl } from "./nats-secrets.ts";
 import { type Passage, startProxy, type TestProxy } from "./proxy.ts";
 
 /** A message on its way from nats-server to a client. */
@@ -16,7 +17,7 @@ export interface Swallowing {
 
 /** A proxy between NATS clients and nats-server that understands what they say. */
 export interface NatsProxy extends TestProxy {
-  /** What clients are given instead of the server's own. */
+  /** What clients are given instead of the server's own, with the same user. */
   readonly url: string;
   /** Swallows every message to a client that `picks` picks, until it is stopped. */
   swallow(picks: (message: NatsMessage) => boolean): Swallowing;
@@ -54,7 +55,7 @@ export async function startNatsProxy(target: { port: number }): Promise<NatsProx
 
   const proxy = await startProxy(target, openPassage);
   return Object.assign(proxy, {
-    url: `nats://127.0.0.1:${proxy.port}`,
+    url: brokerUrl(proxy.port),
     swallow(picks: (message: NatsMessage) => boolean): Swallowing {
       let count = 0;
       const waiting = new Map<() => void, number>();

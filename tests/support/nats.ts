@@ -3,8 +3,13 @@ import { startProcessNats } from "./nats-process.ts";
 
 /** A nats-server of a test's own: own port, own directory, the repository's nats.conf. Dispose it with `await using`. */
 export interface TestNats extends AsyncDisposable {
-  /** nats://127.0.0.1:<port>, the same after kill() or stop() and start(). */
+  /**
+   * nats://broker:<password>@127.0.0.1:<port>, the same after kill() or stop() and start(): as a broker, and as tests that act as
+   * trusted strangers, who read and write the log directly.
+   */
   readonly url: string;
+  /** nats://127.0.0.1:<port>, for publishers that present an API key. */
+  readonly publicUrl: string;
   readonly port: number;
   /** Where JetStream keeps its files; undefined in a container, whose files are out of reach. */
   readonly storeDirectory?: string;

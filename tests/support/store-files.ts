@@ -24,7 +24,7 @@ const SMALLEST = 22 + 8;
  * @returns how many records are gone
  */
 export async function cutTail(storeDirectory: string, fromSeq: number): Promise<number> {
-  const messages = join(storeDirectory, "jetstream", "$G", "streams", STREAM, "msgs");
+  const messages = join(storeDirectory, "jetstream", "KATA", "streams", STREAM, "msgs");
   const blocks = (await readdir(messages)).filter((file) => file.endsWith(".blk"));
   let gone = 0;
   for (const file of blocks) {

@@ -8,7 +8,8 @@ import {
   StorageType,
   type StreamConfig,
 } from "@nats-io/jetstream";
-import { connect, type NatsConnection, nanos } from "@nats-io/transport-node";
+import { type NatsConnection, nanos } from "@nats-io/transport-node";
+import { connectNats } from "./nats-connect.ts";
 
 /** One message of the log, read back. */
 export interface LogRecord {
@@ -100,7 +101,7 @@ async function withManager<T>(
   use: (manager: JetStreamManager) => Promise<T>,
 ): Promise<T> {
   if (typeof nats !== "string") return await use(await jetstreamManager(nats));
-  const nc = await connect({ servers: nats });
+  const nc = await connectNats(nats);
   try {
     return await use(await jetstreamManager(nc));
   } finally {

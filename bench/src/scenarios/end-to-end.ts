@@ -29,7 +29,7 @@ export async function endToEnd({ runs, events }: Size): Promise<Result[]> {
       channel,
     ]);
     await answerOf(reader, "ready");
-    const publisher = await createPublisher({ servers: servers.natsUrl, teamId: servers.teamId });
+    const publisher = await createPublisher({ servers: servers.natsUrl, apiKey: servers.apiKey });
     const done = answerOf(reader, "done");
     const started = performance.now();
     reader.send({ expect: events });

@@ -31,7 +31,7 @@ export interface ChannelAccess {
   /** The owning team's id, `undefined` if nobody knows the agent. */
   resolveAgentTeamId(agentId: string): Promise<string | undefined>;
   /**
-   * What an adapter may add: word of a channel (`spec:s1`) that had an owner and has it no more. Its subscriptions are
+   * What an adapter may add: word of a channel (`spec:s1`) whose owner is another now, or nobody. Its subscriptions are
    * looked at again. The returned function ends it. `listener` does not throw.
    */
   onOwnerChanged?(listener: (channel: string) => void): () => void;

@@ -109,21 +109,67 @@ describe("authorizeChannel", () => {
     expect(await authorizeChannel("agent:a1", key, throwing)).toEqual({ errorCode: "unavailable" });
   });
 
-  it("never yields a subject outside the principal's team, whatever is asked and answered", async () => {
-    const odd = fc.oneof(
-      fc.string(),
-      fc.constantFrom("demo", "demo.>", "other", "*", ">", ""),
-      fc.string({ maxLength: 5 }),
-    );
+  it("a key that is limited to channels opens those alone", async () => {
+    const limited: Principal = { ...key, channels: ["spec:s1", "agent:*"] };
+    const asked = async (name: string) => (await authorizeChannel(name, limited, access)).errorCode;
+    expect(await asked("spec:s1")).toBeUndefined();
+    expect(await asked("agent:a1")).toBeUndefined();
+    expect(await asked("agent:a2")).toBe("forbidden");
+    expect(await asked("team:demo")).toBe("forbidden");
+  });
+});
+
+describe("authorizeChannel, whatever is asked, by whomever, and whatever adapters answer", () => {
+  const id = fc.stringMatching(/^[A-Za-z0-9_-]{1,20}$/);
+  const awkward = fc.oneof(
+    id,
+    fc.string({ unit: "binary" }),
+    fc.string({ unit: "grapheme" }),
+    fc.string({ unit: fc.constantFrom("*", ">", ".", " ", ":", "\t", "\0", "\r\n", "t1", "\u202e", "é", "ｔ") }),
+    fc.constantFrom("", "t1", "t1.>", "t1.spec.x", "*", ">", "x".repeat(10_000), "t1\0", "T1"),
+  );
+  const name = fc.oneof(
+    fc.tuple(fc.constantFrom("spec:", "agent:"), id).map((p) => p.join("")),
+    awkward,
+    fc
+      .tuple(fc.constantFrom("team:", "spec:", "agent:", "TEAM:", "team::", "spec:spec:"), awkward)
+      .map((p) => p.join("")),
+  );
+  const channels = fc.option(fc.array(fc.oneof(name, fc.constantFrom("spec:*", "agent:*", "team:*"))), {
+    nil: undefined,
+  });
+  const principal: fc.Arbitrary<Principal> = fc.oneof(
+    fc.record({ teamId: id, channels }).map(({ teamId, channels: limit }) => ({
+      ...key,
+      teamId,
+      ...(limit === undefined ? {} : { channels: limit }),
+    })),
+    id.map((teamId) => ({ type: "session_user", teamId, userId: "u", expiresAt: 1 }) as const),
+  );
+
+  it("never yields a subject outside the principal's team, nor one that NATS reads as a pattern", async () => {
+    let yielded = 0;
     await fc.assert(
-      fc.asyncProperty(fc.constantFrom("team:", "spec:", "agent:", ""), odd, odd, async (kind, id, owner) => {
+      fc.asyncProperty(principal, name, awkward, fc.boolean(), async (who, channel, stranger, own) => {
+        const owner = own ? who.teamId : stranger;
         const adversary: ChannelAccess = {
           resolveSpecTeamId: async () => owner,
           resolveAgentTeamId: async () => owner,
         };
-        const { subject } = await authorizeChannel(kind + id, key, adversary);
-        if (subject !== undefined) expect(subject).toMatch(/^kata\.team\.demo(\.(spec|agent)\.[A-Za-z0-9_-]{1,128})?$/);
+        const { subject, errorCode } = await authorizeChannel(channel, who, adversary);
+        if (subject === undefined) return void expect(errorCode).toMatch(/^(invalid_channel|forbidden)$/);
+        yielded++;
+        const [kata, team, teamId, ...rest] = subject.split(".");
+        expect([kata, team, teamId]).toEqual(["kata", "team", who.teamId]);
+        expect(rest.join(".")).toMatch(/^((spec|agent)\.[A-Za-z0-9_-]{1,128})?$/);
+        if (who.type === "api_key" && who.channels !== undefined) {
+          const kind = channel.split(":")[0];
+          expect(who.channels.some((each) => each === channel || each === `${kind}:*`)).toBe(true);
+        }
       }),
+      { numRuns: 5_000 },
     );
+    // The property is about something.
+    expect(yielded).toBeGreaterThan(100);
   });
 });

@@ -42,7 +42,7 @@ export class ChannelDirectory implements ChannelAccess {
         return isId(team) ? team : undefined;
       },
       onChange(key, now, before) {
-        if (before === undefined || now === before) return;
+        if (now === before) return;
         for (const listener of [...listeners]) listener(key.replace(".", ":"));
       },
     });

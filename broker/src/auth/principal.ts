@@ -51,6 +51,11 @@ export function mayUse(principal: Principal, channel: string): boolean {
   return channels.some((each) => each === channel || (each.endsWith(":*") && channel.startsWith(each.slice(0, -1))));
 }
 
+/** Whether it may use every channel of its team. */
+export function isUnlimited(principal: Principal): boolean {
+  return principal.type !== "api_key" || principal.channels === undefined;
+}
+
 /** Whether a text names channels that a key can be limited to: a channel, or `team:*`, `spec:*`, `agent:*`. */
 export function isChannelLimit(text: unknown): text is string {
   return typeof text === "string" && (/^(team|spec|agent):\*$/.test(text) || parseChannel(text) !== undefined);

@@ -59,7 +59,7 @@ async function settle(
     principal = await verify();
     if (principal !== undefined && !isPrincipal(principal)) throw new TypeError("the adapter's answer is no principal");
   } catch (error) {
-    deps.onAdapterError?.(adapter, error);
+    deps.onAdapterError?.(adapter, withoutSecret(error, credential));
     return refused("unavailable");
   }
   if (principal === undefined) return refused("unauthenticated");
@@ -79,9 +79,22 @@ function isPrincipal(answer: unknown): answer is Principal {
   if (type === "api_key") {
     const known = Array.isArray(scopes) && scopes.every((scope) => SCOPES.includes(scope));
     const limits = channels === undefined || (Array.isArray(channels) && channels.every(isChannelLimit));
-    return isId(keyId) && known && limits && (expiresAt === undefined || Number.isFinite(expiresAt));
+    return isId(keyId) && known && limits && (expiresAt === undefined || isTime(expiresAt));
   }
-  return type === "session_user" && typeof userId === "string" && Number.isFinite(expiresAt);
+  return type === "session_user" && typeof userId === "string" && isTime(expiresAt);
+}
+
+/** Milliseconds since 1970 that a date can have. */
+function isTime(value: unknown): boolean {
+  return Number.isFinite(value) && Math.abs(value as number) <= 8.64e15;
+}
+
+/** An adapter's own words may hold what it was asked about. */
+function withoutSecret(error: unknown, secret: string): unknown {
+  if (!(error instanceof Error)) return error;
+  const text = `${error.message} ${error.stack ?? ""} ${String(error.cause ?? "")}`;
+  if (!text.includes(secret)) return error;
+  return new Error(error.message.replaceAll(secret, "[redacted]"));
 }
 
 function refused(errorCode: "unauthenticated" | "token_expired" | "unavailable"): Resolution {

@@ -1,9 +1,12 @@
 #!/usr/bin/env node
 import { Command } from "commander";
 import { exit } from "./exit.ts";
+import type { CreateOptions, KeysOptions, RotateOptions } from "./keys.ts";
 import { plain } from "./plain.ts";
 import type { PublishOptions } from "./publish.ts";
 import { complain } from "./report.ts";
+import type { CreateSessionOptions } from "./sessions.ts";
+import type { CommandLine } from "./settings.ts";
 import type { TailOptions } from "./tail.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -35,10 +38,86 @@ program
   .option("--data <json>", "one event's payload; prints its eventId")
   .option("--follow <file>", "an event a line, and what is appended later; - for stdin")
   .option("--nats <url>", "NATS servers (default: NATS_URL, then .kata/dev.json)")
-  .option("--team <id>", "team that owns the channel (default: KATA_TEAM, then .kata/dev.json)")
+  .option("--team <id>", "team that owns the channel (default: KATA_TEAM, then whose the API key is)")
   .option("--api-key <key>", "API key (default: KATA_API_KEY, then .kata/dev.json)")
   .action((channel: string, options: PublishOptions) =>
     run(async () => (await import("./publish.ts")).publish(channel, options)),
+  );
+
+const keys = program.command("keys").description("make, list, rotate and revoke API keys");
+
+administrative(keys.command("create"))
+  .description("make a key and print it, this once")
+  .option("--scope <scopes...>", "what it may do: subscribe, publish, admin", ["subscribe", "publish"])
+  .option("--channel <channels...>", "the only channels it may use: spec:s1, or spec:* for all of a kind")
+  .option("--name <text>", "what it is for")
+  .option("--expires <time>", "when it ends: 90s, 10m, 2h, 30d (default: never)")
+  .option("--json", "as JSON")
+  .action((options: CreateOptions) => run(async () => (await import("./keys.ts")).createKey(options)));
+administrative(keys.command("list"))
+  .description("the team's keys; never the keys themselves")
+  .option("--json", "as JSON")
+  .action((options: KeysOptions) => run(async () => (await import("./keys.ts")).listKeys(options)));
+administrative(keys.command("rotate").argument("<keyId>"))
+  .description("give a key a new secret and print it, this once")
+  .option("--grace <time>", "how long the old one still counts: 90s, 10m, 2h, 30d (default: not at all)")
+  .option("--json", "as JSON")
+  .action((keyId: string, options: RotateOptions) =>
+    run(async () => (await import("./keys.ts")).rotateKey(keyId, options)),
+  );
+administrative(keys.command("revoke").argument("<keyId>"))
+  .description("end a key and close its connections")
+  .action((keyId: string, options: KeysOptions) =>
+    run(async () => (await import("./keys.ts")).revokeKey(keyId, options)),
+  );
+
+const channels = program.command("channels").description("say which specs and agents are the team's");
+
+administrative(channels.command("add").argument("<channel>", "spec:{id} or agent:{id}"))
+  .description("make a spec or an agent the team's")
+  .action((channel: string, options: CommandLine) =>
+    run(async () => (await import("./channels.ts")).addChannel(channel, options)),
+  );
+administrative(channels.command("list"))
+  .description("the team's specs and agents")
+  .option("--json", "as JSON")
+  .action((options: KeysOptions) => run(async () => (await import("./channels.ts")).listChannels(options)));
+administrative(channels.command("remove").argument("<channel>", "spec:{id} or agent:{id}"))
+  .description("take a spec or an agent away from the team")
+  .action((channel: string, options: CommandLine) =>
+    run(async () => (await import("./channels.ts")).removeChannel(channel, options)),
+  );
+
+const sessions = program.command("sessions").description("let users in, and end their sessions");
+
+administrative(sessions.command("create"))
+  .description("make a session of a user's and print its id, this once")
+  .requiredOption("--user <id>", "who it is")
+  .requiredOption("--expires <time>", "when it ends: 90s, 10m, 2h, 30d")
+  .option("--json", "as JSON")
+  .action((options: CreateSessionOptions) => run(async () => (await import("./sessions.ts")).createSession(options)));
+administrative(sessions.command("revoke").argument("<sessionId>", "its id, or the SHA-256 of it in hex"))
+  .description("end a session and close its connections")
+  .action((sessionId: string, options: CommandLine) =>
+    run(async () => (await import("./sessions.ts")).revokeSession(sessionId, options)),
+  );
+
+function administrative(command: Command): Command {
+  return command
+    .option("--url <url>", "broker (default: KATA_URL, then .kata/dev.json)")
+    .option("--api-key <key>", "API key with the scope admin (default: KATA_API_KEY, then .kata/dev.json)")
+    .option("--nats <url>", "work on NATS itself, as whoever runs the brokers; needs --team")
+    .option("--team <id>", "with --nats: the team");
+}
+
+program
+  .command("nats-secrets")
+  .description("make what nats-server and brokers must know of each other, as lines for their environment")
+  .action(() =>
+    run(async () => {
+      process.stdout.write((await import("./nats-secrets.ts")).natsSecrets());
+      return 0;
+    }),
   );
 
 async function run(command: () => Promise<number>): Promise<void> {

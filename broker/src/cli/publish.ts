@@ -107,8 +107,8 @@ function parseJson(text: string): unknown {
 }
 
 /** Said before NATS is bothered, and not once a line. */
-function checkOwner(channel: string, teamId: string): void {
-  if (channel.startsWith("team:") && channel !== `team:${teamId}`)
+function checkOwner(channel: string, teamId: string | undefined): void {
+  if (teamId !== undefined && channel.startsWith("team:") && channel !== `team:${teamId}`)
     throw new UsageError(`${channel} does not belong to team ${teamId}`);
 }
 

@@ -19,7 +19,7 @@ describe("settings", () => {
   it("come from dev.json, which may hold more", async () => {
     await writeDev(JSON.stringify({ ...DEV, more: [] }));
     expect(readerSettings({}, env())).toEqual({ url: "ws://h/ws", apiKey: "dev-key" });
-    expect(publisherSettings({}, env())).toEqual({ servers: "nats://n", teamId: "demo" });
+    expect(publisherSettings({}, env())).toEqual({ servers: "nats://n", teamId: "demo", apiKey: "dev-key" });
   });
 
   it("come from the environment first, an empty variable is none", async () => {
@@ -47,6 +47,17 @@ describe("settings", () => {
       servers: "nats://elsewhere",
       teamId: "demo",
     });
+  });
+
+  it("publish with a key, whose team need not be known, or as the user in the URL, whose team must be", async () => {
+    const key = { NATS_URL: "nats://e", KATA_API_KEY: "e" };
+    expect(publisherSettings({}, env(key))).toEqual({ servers: "nats://e", apiKey: "e" });
+    const user = { NATS_URL: "nats://u:p@e", KATA_API_KEY: "e" };
+    expect(publisherSettings({ team: "t" }, env(user))).toEqual({ servers: "nats://u:p@e", teamId: "t" });
+    expect(publisherSettings({ apiKey: "g" }, env(user))).toEqual({ servers: "nats://u:p@e", apiKey: "g" });
+    expect(() => publisherSettings({}, env(user))).toThrow(/NATS_URL names a user, so set KATA_TEAM/);
+    await writeDev(JSON.stringify({ ...DEV, natsUrl: "nats://u:p@n" }));
+    expect(publisherSettings({}, env())).toEqual({ servers: "nats://u:p@n", teamId: "demo" });
   });
 
   it("are nowhere: that is said", () => {

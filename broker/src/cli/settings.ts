@@ -15,6 +15,12 @@ export interface CommandLine {
   readonly team?: string;
 }
 
+export interface PublisherSettings {
+  readonly servers: string;
+  readonly apiKey?: string;
+  readonly teamId?: string;
+}
+
 type Env = Readonly<Record<string, string | undefined>>;
 
 /** Where to read, and with which key. @throws UsageError if nothing says so */
@@ -29,21 +35,31 @@ export function readerSettings(given: CommandLine, env: Env): { url: string; api
   return { url: url ?? dev.wsUrl, apiKey: apiKey ?? dev.apiKey };
 }
 
-/** Where to publish, for which team, and as whom. @throws UsageError if nothing says so */
-export function publisherSettings(given: CommandLine, env: Env): { servers: string; teamId: string; apiKey?: string } {
+/**
+ * Where to publish, and as whom: with an API key, whose team is known then, or as the user that the URL names.
+ *
+ * @throws UsageError if nothing says so
+ */
+export function publisherSettings(given: CommandLine, env: Env): PublisherSettings {
   const servers = first(given.nats, env.NATS_URL);
   const teamId = first(given.team, env.KATA_TEAM);
-  const apiKey = first(given.apiKey, env.KATA_API_KEY);
-  const key = (value: string | undefined) => (value === undefined ? {} : { apiKey: value });
-  if (servers !== undefined && teamId !== undefined) return { servers, teamId, ...key(apiKey) };
+  // Of a URL with a user, the environment's key is somebody else's.
+  const asUser = servers?.includes("@") === true && given.apiKey === undefined;
+  const apiKey = asUser ? undefined : first(given.apiKey, env.KATA_API_KEY);
+  if (servers !== undefined && apiKey !== undefined) return { servers, apiKey, ...(teamId && { teamId }) };
+  if (servers !== undefined && teamId !== undefined) return { servers, teamId };
   const dev = devFile(env);
-  if (dev === undefined) throw new UsageError(`no NATS is known: run "npm start" here, or set NATS_URL and KATA_TEAM`);
-  return {
-    servers: servers ?? dev.natsUrl,
-    teamId: teamId ?? dev.teamId,
-    // The key in the file is the broker's alone: the NATS of `npm start` asks for none, and would log a refusal.
-    ...key(apiKey),
-  };
+  if (dev === undefined) {
+    throw new UsageError(
+      asUser
+        ? "no team is known: NATS_URL names a user, so set KATA_TEAM or give --team"
+        : `no NATS is known: run "npm start" here, or set NATS_URL and KATA_API_KEY`,
+    );
+  }
+  if (apiKey !== undefined) return { servers: dev.natsUrl, apiKey, ...(teamId && { teamId }) };
+  const where = { servers: servers ?? dev.natsUrl, teamId: teamId ?? dev.teamId };
+  // The key in the file is for the NATS in the file; where no broker vouches for keys, that URL says as whom.
+  return servers !== undefined || dev.natsUrl.includes("@") ? where : { ...where, apiKey: dev.apiKey };
 }
 
 function devFile(env: Env): DevFile | undefined {

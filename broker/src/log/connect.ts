@@ -5,9 +5,20 @@ import { ensureStream, type StreamLimits } from "./stream.ts";
 
 export type { NatsConnection } from "@nats-io/transport-node";
 
+/** PEM files, read anew at each connect. */
+export interface NatsTls {
+  /** Of the authorities that NATS's certificate may come from. Default: those that Node.js knows. */
+  readonly caFile?: string | undefined;
+  /** The broker's own certificate and its key, where NATS wants one. */
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
+}
+
 export interface LogOptions {
   /** NATS URLs, with commas between. */
   readonly servers: string;
+  /** Demands TLS, as does `tls://`: NATS without it is refused, as is one whose certificate cannot be verified. */
+  readonly tls?: NatsTls | undefined;
   /** How long NATS may take to answer, milliseconds. */
   readonly timeoutMs: number;
   readonly limits: StreamLimits;
@@ -48,14 +59,22 @@ export async function connectLog(options: LogOptions): Promise<ConnectedLog> {
   }
 }
 
-async function connectNats({ servers, timeoutMs }: LogOptions): Promise<NatsConnection> {
+/** @throws Error with `code` `NATS_UNREACHABLE`; the message is one line that says what to do */
+export async function connectNats({
+  servers,
+  tls,
+  timeoutMs,
+}: Pick<LogOptions, "servers" | "tls" | "timeoutMs">): Promise<NatsConnection> {
   const targets = servers.split(",").map(targetOf);
   const login = targets.find((target) => target.user !== "");
+  // The client library does not look at the scheme; that this is set makes it insist.
+  const secure = tls ?? (targets.some((target) => target.server.startsWith("tls:")) ? {} : undefined);
   try {
     return await connect({
       servers: targets.map((target) => target.server),
       // The client library drops what stands before the @ of a URL.
       ...(login === undefined ? {} : { user: login.user, pass: login.pass }),
+      ...(secure === undefined ? {} : { tls: defined(secure) }),
       name: "kata-broker",
       timeout: timeoutMs,
       maxReconnectAttempts: -1,
@@ -69,7 +88,7 @@ async function connectNats({ servers, timeoutMs }: LogOptions): Promise<NatsConn
   } catch (error) {
     throw failure(
       "NATS_UNREACHABLE",
-      `cannot reach NATS at ${withoutSecrets(servers)} (${reasonOf(error)}): start it, or set NATS_URL`,
+      `cannot reach NATS at ${withoutSecrets(servers)} (${reasonOf(error)}): start it, or set NATS_URL${secure === undefined ? "" : " and KATA_NATS_CA_FILE"}`,
       error,
     );
   }
@@ -82,6 +101,15 @@ function targetOf(text: string): { server: string; user: string; pass: string } 
     server: `${url.protocol}//${url.host}`,
     user: decodeURIComponent(url.username),
     pass: decodeURIComponent(url.password),
+  };
+}
+
+/** Without what is `undefined`, which is a value to the client library. */
+function defined({ caFile, certFile, keyFile }: NatsTls): { caFile?: string; certFile?: string; keyFile?: string } {
+  return {
+    ...(caFile === undefined ? {} : { caFile }),
+    ...(certFile === undefined ? {} : { certFile }),
+    ...(keyFile === undefined ? {} : { keyFile }),
   };
 }
 

@@ -1,4 +1,5 @@
 import uWS, { type TemplatedApp } from "uWebSockets.js";
+import type { TlsFiles } from "./tls.ts";
 
 /** Takes the frames of a topic without being a WebSocket. */
 export interface Sink {
@@ -7,8 +8,13 @@ export interface Sink {
 
 /** What delivery fans out through; it exists before the server does. */
 export class FanOut {
-  readonly app: TemplatedApp = uWS.App();
+  readonly app: TemplatedApp;
   readonly #sinks = new Map<string, Set<Sink>>();
+
+  /** With TLS if there are files for it; they are read once. */
+  constructor(tls?: TlsFiles) {
+    this.app = tls === undefined ? uWS.App() : uWS.SSLApp({ cert_file_name: tls.certFile, key_file_name: tls.keyFile });
+  }
 
   /** Sends a frame to all who joined the topic. A topic has either WebSockets, which join it by themselves, or sinks. */
   readonly publish = (topic: string, frame: Buffer): void => {

@@ -1,13 +1,12 @@
 import type { HttpRequest, HttpResponse } from "uWebSockets.js";
-import type { ErrorCode } from "@kata/protocol/wire";
-import type { Credentials } from "../auth/resolve-principal.ts";
 import type { History } from "../delivery/history.ts";
 import type { StartRequest } from "../delivery/locate.ts";
 import { LogUnavailableError } from "../log/event-log.ts";
 import { admit } from "./admit.ts";
 import { parseQuery } from "./query.ts";
-import { channelOf, credentialsOf, queryOf } from "./request.ts";
-import { answerError, answerJson } from "./respond.ts";
+import type { Refusal } from "./refusal.ts";
+import { type Caller, callerOf, channelOf, queryOf } from "./request.ts";
+import { answerJson, answerRefusal } from "./respond.ts";
 import type { SessionDeps } from "./session.ts";
 
 const DEFAULT_EVENTS = 100;
@@ -18,39 +17,34 @@ const MAX_BYTES = 1024 * 1024;
 /** `GET /v1/channels/{channel}/events?after=&limit=` [HTTP-5]. */
 export function historyRoute(res: HttpResponse, req: HttpRequest, deps: SessionDeps): void {
   const channel = channelOf(req);
-  const credentials = credentialsOf(req);
+  const caller = callerOf(res, req, deps.config);
   const query = queryOf(req);
   const gone = new AbortController();
   res.onAborted(() => gone.abort());
-  read({ channel, credentials, query, gone }, deps)
+  read({ channel, caller, query, gone }, deps)
     .catch((error: unknown) => {
       deps.logger.error({ err: error }, "a history request failed");
       return { code: "internal", message: "reading failed: try again" } as const;
     })
     .then((result) => {
       if (gone.signal.aborted) return;
-      if ("code" in result) answerError(res, result.code, result.message);
+      if ("code" in result) answerRefusal(res, result);
       else answerJson(res, 200, encode(result));
     });
 }
 
 interface Wish {
   readonly channel: string;
-  readonly credentials: Credentials;
+  readonly caller: Caller;
   readonly query: string;
   /** Aborted when the client is gone. */
   readonly gone: AbortController;
 }
 
-interface Failure {
-  readonly code: ErrorCode;
-  readonly message: string;
-}
+const AWAY: Refusal = { code: "unavailable", message: "the log cannot be read now: try again soon" };
 
-const AWAY: Failure = { code: "unavailable", message: "the log cannot be read now: try again soon" };
-
-async function read({ channel, credentials, query, gone }: Wish, deps: SessionDeps): Promise<History | Failure> {
-  const admission = await admit(credentials, "subscribe", channel, deps);
+async function read({ channel, caller, query, gone }: Wish, deps: SessionDeps): Promise<History | Refusal> {
+  const admission = await admit(caller, "subscribe", channel, deps);
   if (admission.refused !== undefined) return admission.refused;
   const wish = parseQuery(query, ["after", "limit"]);
   if ("problem" in wish) return { code: "bad_request", message: wish.problem };
@@ -80,7 +74,7 @@ async function read({ channel, credentials, query, gone }: Wish, deps: SessionDe
   }
 }
 
-function aborted(signal: AbortSignal): Promise<Failure> {
+function aborted(signal: AbortSignal): Promise<Refusal> {
   return new Promise((resolve) => {
     signal.addEventListener("abort", () => resolve(AWAY), { once: true });
   });

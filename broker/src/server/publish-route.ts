@@ -1,12 +1,12 @@
 import type { HttpRequest, HttpResponse } from "uWebSockets.js";
 import { isUtf8 } from "node:buffer";
 import type { ErrorCode } from "@kata/protocol/wire";
-import type { Credentials } from "../auth/resolve-principal.ts";
 import { type EventInput, parseEvents } from "../event-input.ts";
 import { admit } from "./admit.ts";
 import { type IncomingBody, receiveBody } from "./body.ts";
-import { channelOf, credentialsOf } from "./request.ts";
-import { answer, answerError } from "./respond.ts";
+import type { Refusal } from "./refusal.ts";
+import { type Caller, callerOf, channelOf } from "./request.ts";
+import { answer, answerError, answerRefusal } from "./respond.ts";
 import type { SessionDeps } from "./session.ts";
 
 /** What publishing over HTTP needs beyond what a session needs. */
@@ -20,31 +20,42 @@ export interface PublishDeps extends SessionDeps {
 /** `POST /v1/channels/{channel}/events` [HTTP-1]. */
 export function publishRoute(res: HttpResponse, req: HttpRequest, deps: PublishDeps): void {
   const channel = channelOf(req);
-  const credentials = credentialsOf(req);
-  const length = Number(req.getHeader("content-length") || 0);
-  const body = receiveBody(res, deps.config.maxBodyBytes);
-  publish(res, body, { channel, credentials, length }, deps).catch((error: unknown) => {
-    deps.logger.error({ err: error }, "a publish request failed");
-    if (!body.aborted) answerError(res, "internal", "publishing failed: try again");
-  });
+  const caller = callerOf(res, req, deps.config);
+  const { maxBodyBytes } = deps.config;
+  const announced = req.getHeader("content-length");
+  // Without a length it can be as long as any.
+  const length = /^\d+$/.test(announced) ? Number(announced) : maxBodyBytes;
+  if (length > maxBodyBytes) return answerError(res, "too_large", tooLarge(maxBodyBytes));
+  const room = deps.limits.reserve(length);
+  if ("code" in room) return answerRefusal(res, room);
+  const body = receiveBody(res, maxBodyBytes);
+  publish(res, body, { channel, caller }, deps)
+    .catch((error: unknown) => {
+      deps.logger.error({ err: error }, "a publish request failed");
+      if (!body.aborted) answerError(res, "internal", "publishing failed: try again");
+    })
+    .finally(() => room.leave());
 }
 
 async function publish(
   res: HttpResponse,
   incoming: IncomingBody,
-  { channel, credentials, length }: { channel: string; credentials: Credentials; length: number },
+  { channel, caller }: { readonly channel: string; readonly caller: Caller },
   deps: PublishDeps,
 ): Promise<void> {
   const fail = (code: ErrorCode, message: string) => {
     if (!incoming.aborted) answerError(res, code, message);
   };
-  const tooLarge = `a body has at most ${deps.config.maxBodyBytes} bytes`;
-  if (length > deps.config.maxBodyBytes) return fail("too_large", tooLarge);
-  const admission = await admit(credentials, "publish", channel, deps);
-  if (admission.refused !== undefined) return fail(admission.refused.code, admission.refused.message);
+  const refuse = (refusal: Refusal) => {
+    if (!incoming.aborted) answerRefusal(res, refusal);
+  };
+  const admission = await admit(caller, "publish", channel, deps);
+  if (admission.refused !== undefined) return refuse(admission.refused);
   const body = await incoming.read;
   if (body === "aborted") return;
-  if (body === "too large") return fail("too_large", tooLarge);
+  if (body === "too large") return fail("too_large", tooLarge(deps.config.maxBodyBytes));
+  const limited = deps.limits.publish(admission.principal, body.length);
+  if (limited !== undefined) return refuse(limited);
   let json: unknown;
   try {
     if (!isUtf8(body)) throw new SyntaxError("not UTF-8");
@@ -63,4 +74,8 @@ async function publish(
     if (known === undefined) deps.logger.error({ err: error }, "publishing failed");
     fail(known?.code ?? "internal", known?.message ?? "publishing failed: try again");
   }
+}
+
+function tooLarge(maxBodyBytes: number): string {
+  return `a body has at most ${maxBodyBytes} bytes`;
 }

@@ -1,10 +1,12 @@
 import type { HttpRequest, HttpResponse } from "uWebSockets.js";
 import { ERRORS, type ErrorCode } from "@kata/protocol/wire";
+import type { Refusal } from "./refusal.ts";
 import { errorPayload } from "./wire-error.ts";
 
 const REASONS: Readonly<Record<number, string>> = {
   200: "OK",
   201: "Created",
+  204: "No Content",
   400: "Bad Request",
   401: "Unauthorized",
   403: "Forbidden",
@@ -16,6 +18,19 @@ const REASONS: Readonly<Record<number, string>> = {
   500: "Internal Server Error",
   503: "Service Unavailable",
 };
+
+/** What the answer to a request carries besides, whoever gives it. */
+const carried = new WeakMap<HttpResponse, Readonly<Record<string, string>>>();
+
+/** Adds headers to the answer that a request will get. */
+export function carry(res: HttpResponse, headers: Readonly<Record<string, string>>): void {
+  carried.set(res, { ...carried.get(res), ...headers });
+}
+
+/** Writes what {@link carry} added; for those who write a head of their own. */
+export function writeCarried(res: HttpResponse): void {
+  for (const [name, value] of Object.entries(carried.get(res) ?? {})) res.writeHeader(name, value);
+}
 
 /** Answers with JSON. The response must not be aborted. */
 export function answer(
@@ -39,6 +54,7 @@ export function answerJson(
     res.writeHeader("content-type", "application/json; charset=utf-8");
     res.writeHeader("cache-control", "no-store");
     for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
+    writeCarried(res);
     // The rest of a body that is too large is not read: the connection is of no further use.
     res.end(json, status === 413);
   });
@@ -61,6 +77,7 @@ export function answerHead(res: HttpResponse, status: number, headers: Readonly<
   res.cork(() => {
     res.writeStatus(`${status} ${REASONS[status] ?? "Unknown"}`);
     for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
+    writeCarried(res);
     res.endWithoutBody();
   });
 }
@@ -73,4 +90,10 @@ export function answerError(
   headers: Readonly<Record<string, string>> = {},
 ): void {
   answer(res, ERRORS[code].status, { error: errorPayload(code, message) }, headers);
+}
+
+/** [HTTP-2] Answers who is refused, and says when to come back where that is known [LIMIT-1]. */
+export function answerRefusal(res: HttpResponse, { code, message, retryAfterMs }: Refusal): void {
+  const headers = retryAfterMs === undefined ? {} : { "retry-after": String(Math.ceil(retryAfterMs / 1_000)) };
+  answerError(res, code, message, headers);
 }

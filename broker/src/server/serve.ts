@@ -1,3 +1,4 @@
+import type { ApiKeyAuth, SessionStore } from "../auth/adapters.ts";
 import type { Connection } from "./connection.ts";
 import { type HttpDeps, serveHttp } from "./http.ts";
 import { listen } from "./listen.ts";
@@ -14,6 +15,8 @@ export interface Server {
 }
 
 export interface ServeOptions extends HttpDeps {
+  /** Those who may say that credentials count no more. */
+  readonly revoking: readonly (ApiKeyAuth | SessionStore)[];
   readonly host: string;
   readonly port: number;
 }
@@ -34,6 +37,16 @@ export async function serve(options: ServeOptions): Promise<Server> {
   const { heartbeatIntervalMs, heartbeatTimeoutMs, stallTimeoutMs, reconnectSpreadMs } = options.config;
   const shortest = Math.min(heartbeatIntervalMs, heartbeatTimeoutMs, stallTimeoutMs);
   const beat = setInterval(() => beatAll(connections), Math.max(5, Math.min(1_000, shortest / 4)));
+  const unlisten = [
+    ...options.revoking.map((each) =>
+      each.onRevoked?.((revocation) => {
+        for (const connection of [...connections]) connection.revoked(revocation);
+      }),
+    ),
+    options.access.onOwnerChanged?.((channel) => {
+      for (const connection of [...connections]) connection.ownerChanged(channel);
+    }),
+  ];
   return {
     port,
     connections,
@@ -46,6 +59,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
     },
     close() {
       clearInterval(beat);
+      for (const each of unlisten) each?.();
       app.close();
     },
   };

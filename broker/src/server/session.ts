@@ -11,6 +11,7 @@ import type { ChannelAccess } from "../auth/adapters.ts";
 import { authorizeChannel } from "../auth/authorize-channel.ts";
 import { mayDo, type Principal, samePrincipal } from "../auth/principal.ts";
 import type { Credentials, Resolution } from "../auth/resolve-principal.ts";
+import type { Revocation } from "../auth/revocation.ts";
 import type { BrokerConfig } from "../config.ts";
 import { encodeControl } from "../delivery/control.ts";
 import type { Delivery } from "../delivery/delivery.ts";
@@ -22,6 +23,9 @@ import type { EventLog } from "../log/event-log.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { ErrorsPerMinute } from "./errors-per-minute.ts";
+import { Lease } from "./lease.ts";
+import { CommandRate } from "./limits/command-rate.ts";
+import type { Limits } from "./limits/limits.ts";
 import { parseCommand } from "./parse-command.ts";
 import { EXPLAINED, errorPayload } from "./wire-error.ts";
 
@@ -39,6 +43,7 @@ export interface SessionDeps {
   readonly log: EventLog;
   readonly access: ChannelAccess;
   readonly resolve: (credentials: Credentials) => Promise<Resolution>;
+  readonly limits: Limits;
   readonly onAdapterError: (adapter: string, error: unknown) => void;
   readonly logger: Logger;
 }
@@ -63,7 +68,8 @@ export class Session implements Connection {
   readonly #framing: Framing;
   readonly #slots = new Map<string, Slot>();
   readonly #errors: ErrorsPerMinute;
-  #principal: Principal;
+  readonly #rate: CommandRate;
+  readonly #lease: Lease;
   #closed = false;
   #heardAt = performance.now();
   #pingedAt = performance.now();
@@ -75,19 +81,31 @@ export class Session implements Connection {
 
   constructor(socket: SessionSocket, principal: Principal, framing: Framing, deps: SessionDeps) {
     this.#socket = socket;
-    this.#principal = principal;
+    this.#lease = new Lease(principal);
     this.#framing = framing;
     this.#deps = deps;
-    this.#errors = new ErrorsPerMinute(deps.config.maxErrorsPerMinute);
+    const { maxErrorsPerMinute, maxCommandsPerSecond, maxSubscriptionsPerConnection } = deps.config;
+    this.#errors = new ErrorsPerMinute(maxErrorsPerMinute);
+    this.#rate = new CommandRate(
+      { perSecond: maxCommandsPerSecond, besides: maxSubscriptionsPerConnection },
+      performance.now(),
+    );
   }
 
   /** A frame came in. */
   receive(data: ArrayBuffer, isBinary: boolean): void {
     this.heard();
     const parsed = parseCommand(data, isBinary, this.#deps.config.maxCommandBytes);
-    if ("command" in parsed) return this.#perform(parsed.command);
+    // What is no command has a limit of its own [COMMAND-5].
+    if ("command" in parsed) return this.#mayGoOn(parsed.command) ? this.#perform(parsed.command) : undefined;
     const { code, message, id } = parsed.misunderstood;
     this.#refuse(code, message, { id });
+  }
+
+  /** A ping was answered by the WebSocket layer, whether that is read or not. */
+  pinged(): void {
+    this.heard();
+    this.#mayGoOn(undefined);
   }
 
   /** Anything at all came from the other side. */
@@ -109,8 +127,10 @@ export class Session implements Connection {
     return this.#socket.buffered();
   }
 
-  /** Called often: pings, and ends a connection that is dead or stuck. */
+  /** Called often: pings, and ends a connection that is dead, stuck, or whose credentials have ended. */
   beat(now: number): void {
+    this.#honourLease();
+    if (this.#closed) return;
     const { heartbeatIntervalMs, heartbeatTimeoutMs, stallTimeoutMs } = this.#deps.config;
     if (this.#socket.buffered() === 0) this.#movedAt = now;
     if (now - this.#heardAt > heartbeatTimeoutMs) {
@@ -128,6 +148,15 @@ export class Session implements Connection {
     // A ping makes the socket try to send what it holds. The system tells by itself only when a third of its own buffer is
     // free, which takes a slow reader minutes; that it took anything at all is progress.
     if (held > 0 && this.#socket.buffered() <= held) this.drained();
+  }
+
+  revoked(revocation: Revocation): void {
+    if (this.#lease.revoke(revocation)) this.#honourLease();
+  }
+
+  ownerChanged(channel: string): void {
+    const slot = this.#slots.get(channel);
+    if (slot?.subscription !== undefined) this.#later(this.#reauthorize(channel, slot), { channel });
   }
 
   /** [CLOSE-3] Says when to come back, then closes. */
@@ -148,6 +177,51 @@ export class Session implements Connection {
     this.#closed = true;
     for (const slot of this.#slots.values()) this.#release(slot);
     this.#slots.clear();
+  }
+
+  get #principal(): Principal {
+    return this.#lease.principal;
+  }
+
+  /** [AUTH-3] */
+  #honourLease(): void {
+    if (this.#closed) return;
+    const due = this.#lease.due(Date.now());
+    switch (due?.what) {
+      case "warn":
+        return this.#reply(
+          encodeControl("error", {
+            ...errorPayload("token_expiring", EXPLAINED.token_expiring),
+            expiresAt: new Date(due.endsAt).toISOString(),
+          }),
+        );
+      case "expired":
+        this.#reply(encodeControl("error", errorPayload("token_expired", EXPLAINED.token_expired)));
+        return this.end(CLOSE.tokenExpired, "the credentials have expired");
+      case "revoked":
+        return this.end(CLOSE.revoked, "the credentials were revoked");
+    }
+  }
+
+  /** [ERROR-3] */
+  async #reauthorize(channel: string, slot: Slot): Promise<void> {
+    const { access, onAdapterError } = this.#deps;
+    const { subject, errorCode } = await authorizeChannel(channel, this.#principal, access, onAdapterError);
+    if (this.#slots.get(channel) !== slot || subject !== undefined) return;
+    this.#slots.delete(channel);
+    this.#release(slot);
+    this.#refuse(errorCode, EXPLAINED[errorCode], { channel });
+  }
+
+  /** [COMMAND-6] Whether one more command, or ping, is not one too many; `command` is answered if it is. */
+  #mayGoOn(command: InboundCommand | undefined): boolean {
+    const verdict = this.#rate.next(this.#heardAt);
+    if (verdict === "allowed") return true;
+    this.#deps.limits.count("commands", { teamId: this.#principal.teamId });
+    const reason = `more than ${this.#deps.config.maxCommandsPerSecond} commands a second`;
+    if (command !== undefined) this.#refuse("rate_limited", `${reason}: slow down`, command);
+    if (verdict === "abusive") this.end(CLOSE.tooMuch, reason);
+    return false;
   }
 
   #perform(command: InboundCommand): void {
@@ -242,10 +316,10 @@ export class Session implements Connection {
         id: command.id,
       });
     }
-    this.#principal = principal;
+    this.#lease.renew(principal);
     const payload = {
       teamId: principal.teamId,
-      ...(principal.type === "session_user" ? { expiresAt: new Date(principal.expiresAt).toISOString() } : {}),
+      ...(principal.expiresAt === undefined ? {} : { expiresAt: new Date(principal.expiresAt).toISOString() }),
       ...(command.id === undefined ? {} : { id: command.id }),
     };
     this.#reply(encodeControl("authenticated", payload));

@@ -4,8 +4,8 @@ import { admit } from "./admit.ts";
 import type { Connection } from "./connection.ts";
 import type { FanOut } from "./fan-out.ts";
 import { parseQuery } from "./query.ts";
-import { channelOf, credentialsOf, queryOf } from "./request.ts";
-import { answerError } from "./respond.ts";
+import { callerOf, channelOf, queryOf } from "./request.ts";
+import { answerError, answerRefusal, writeCarried } from "./respond.ts";
 import { parseRewind } from "./rewind-query.ts";
 import type { SessionDeps } from "./session.ts";
 import { Stream } from "./stream.ts";
@@ -18,7 +18,7 @@ export function streamRoute(
   connections: Set<Connection>,
 ): void {
   const channel = channelOf(req);
-  const credentials = credentialsOf(req);
+  const caller = callerOf(res, req, deps.config);
   const lastEventId = req.getHeader("last-event-id");
   const query = queryOf(req);
   let aborted = false;
@@ -28,21 +28,37 @@ export function streamRoute(
     stream?.closed();
   });
   const open = async (): Promise<void> => {
-    const admission = await admit(credentials, "subscribe", channel, deps);
+    const crowd = deps.limits.arrive(caller.address);
+    if (crowd !== undefined) return answerRefusal(res, crowd);
+    const admission = await admit(caller, "subscribe", channel, deps);
     if (aborted) return;
-    if (admission.refused !== undefined) return answerError(res, admission.refused.code, admission.refused.message);
+    if (admission.refused !== undefined) return answerRefusal(res, admission.refused);
     const start = startOf(lastEventId, query);
     if (typeof start === "string") return answerError(res, "bad_request", start);
+    const { fanOut, limits } = deps;
+    const { subject, principal } = admission;
+    const place = limits.enter(caller.address, principal);
+    if ("code" in place) return answerRefusal(res, place);
     res.cork(() => {
       res.writeStatus("200 OK");
       res.writeHeader("content-type", "text/event-stream");
       res.writeHeader("cache-control", "no-store");
       // Proxies that collect an answer before they pass it on (nginx) must not.
       res.writeHeader("x-accel-buffering", "no");
+      writeCarried(res);
     });
-    const { fanOut } = deps;
-    const { subject } = admission;
-    const opened = new Stream(res, { channel, subject, start, fanOut, deps, onEnd: () => connections.delete(opened) });
+    const opened = new Stream(res, {
+      channel,
+      subject,
+      principal,
+      start,
+      fanOut,
+      deps,
+      onEnd: () => {
+        connections.delete(opened);
+        place.leave();
+      },
+    });
     stream = opened;
     connections.add(opened);
   };

@@ -1,4 +1,7 @@
 import type { HttpResponse } from "uWebSockets.js";
+import { authorizeChannel } from "../auth/authorize-channel.ts";
+import type { Principal } from "../auth/principal.ts";
+import type { Revocation } from "../auth/revocation.ts";
 import type { Delivery } from "../delivery/delivery.ts";
 import type { StartWish } from "../delivery/locate.ts";
 import { positionId } from "../delivery/position.ts";
@@ -6,6 +9,7 @@ import type { Subscription } from "../delivery/subscription.ts";
 import type { Connection } from "./connection.ts";
 import { EVENT_STREAM, NOTHING, positionFrame, retryFrame } from "./event-stream.ts";
 import type { FanOut } from "./fan-out.ts";
+import { Lease } from "./lease.ts";
 import type { SessionDeps } from "./session.ts";
 import { NUDGE_MS, StreamSocket } from "./stream-socket.ts";
 
@@ -15,6 +19,7 @@ const RETRY_MS = 1_000;
 export interface StreamOptions {
   readonly channel: string;
   readonly subject: string;
+  readonly principal: Principal;
   readonly start: StartWish;
   readonly fanOut: FanOut;
   readonly deps: SessionDeps;
@@ -27,6 +32,9 @@ export class Stream implements Connection {
   readonly transport = "event_stream";
   readonly #socket: StreamSocket;
   readonly #delivery: Delivery;
+  readonly #deps: SessionDeps;
+  readonly #channel: string;
+  readonly #lease: Lease;
   readonly #config: SessionDeps["config"];
   readonly #subscription: Subscription;
   readonly #onEnd: () => void;
@@ -37,8 +45,11 @@ export class Stream implements Connection {
   #shown = "";
 
   /** The head of the response must have been written. */
-  constructor(res: HttpResponse, { channel, subject, start, fanOut, deps, onEnd }: StreamOptions) {
+  constructor(res: HttpResponse, { channel, subject, principal, start, fanOut, deps, onEnd }: StreamOptions) {
     this.#delivery = deps.delivery;
+    this.#deps = deps;
+    this.#channel = channel;
+    this.#lease = new Lease(principal);
     this.#config = deps.config;
     this.#onEnd = onEnd;
     this.#socket = new StreamSocket(res, fanOut, () => this.#drained());
@@ -61,6 +72,8 @@ export class Stream implements Connection {
   }
 
   beat(now: number): void {
+    this.#honourLease();
+    if (!this.#open) return;
     const { heartbeatIntervalMs, stallTimeoutMs } = this.#config;
     if (this.buffered() === 0) this.#movedAt = now;
     if (now - this.#movedAt > stallTimeoutMs) return this.end();
@@ -68,6 +81,19 @@ export class Stream implements Connection {
     if (now - this.#shownAt < heartbeatIntervalMs || this.buffered() > 0) return;
     this.#shownAt = now;
     this.#socket.send(this.#sign());
+  }
+
+  revoked(revocation: Revocation): void {
+    if (this.#lease.revoke(revocation)) this.#honourLease();
+  }
+
+  ownerChanged(channel: string): void {
+    if (channel !== this.#channel) return;
+    const { access, onAdapterError } = this.#deps;
+    // Whoever may not read it any more finds out when it comes back, as does who may.
+    void authorizeChannel(channel, this.#lease.principal, access, onAdapterError).then(({ subject }) => {
+      if (subject === undefined) this.end();
+    });
   }
 
   dismiss(afterMs: number): void {
@@ -85,6 +111,12 @@ export class Stream implements Connection {
   closed(): void {
     this.#socket.closed();
     this.#finish();
+  }
+
+  /** A client that comes back with credentials that have ended is refused. */
+  #honourLease(): void {
+    const due = this.#lease.due(Date.now());
+    if (due !== undefined && due.what !== "warn") this.end();
   }
 
   #finish(): void {

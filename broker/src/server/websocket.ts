@@ -3,21 +3,26 @@ import { type CloseCode, ERRORS, SUBPROTOCOL_NDJSON } from "@kata/protocol/wire"
 import type { Principal } from "../auth/principal.ts";
 import { encodeControl } from "../delivery/control.ts";
 import { type Framing, LINES, SINGLE } from "../delivery/framing.ts";
+import { authenticate, type Identity, type IdentityRefusal } from "./authenticate.ts";
 import type { Connection } from "./connection.ts";
-import { parseCredentials, parseSubprotocols } from "./credentials.ts";
-import { answerError } from "./respond.ts";
+import { parseSubprotocols } from "./credentials.ts";
+import type { Place } from "./limits/limits.ts";
+import { type Caller, callerOf } from "./request.ts";
+import { answerRefusal } from "./respond.ts";
 import { Session, type SessionDeps, type SessionSocket } from "./session.ts";
-import { EXPLAINED, errorPayload } from "./wire-error.ts";
+import { errorPayload } from "./wire-error.ts";
 
 /** What a socket carries from its upgrade to its end. */
 interface Attached {
-  readonly admission: { readonly principal: Principal; readonly framing: Framing } | { readonly refused: Refusal };
+  readonly admission: Admission;
   /** Whether the socket may still be called. */
   open: boolean;
   session?: Session;
 }
 
-type Refusal = "unauthenticated" | "token_expired" | "unavailable";
+type Admission =
+  | { readonly principal: Principal; readonly framing: Framing; readonly place: Place }
+  | { readonly refused: IdentityRefusal };
 
 /** Frames beyond this many times the command limit are not read at all: the WebSocket layer closes the connection. */
 const HARD_LIMIT_FACTOR = 16;
@@ -49,12 +54,13 @@ export function serveWebSocket(app: TemplatedApp, deps: SessionDeps, connections
       connections.add(attached.session);
     },
     message: (ws, data, isBinary) => ws.getUserData().session?.receive(data, isBinary),
-    ping: (ws) => ws.getUserData().session?.heard(),
+    ping: (ws) => ws.getUserData().session?.pinged(),
     pong: (ws) => ws.getUserData().session?.heard(),
     drain: (ws) => ws.getUserData().session?.drained(),
     close: (ws) => {
       const attached = ws.getUserData();
       attached.open = false;
+      if ("place" in attached.admission) attached.admission.place.leave();
       if (attached.session === undefined) return;
       connections.delete(attached.session);
       attached.session.closed();
@@ -72,29 +78,35 @@ async function upgrade(
   const protocols = req.getHeader("sec-websocket-protocol");
   const extensions = req.getHeader("sec-websocket-extensions");
   const { chosen, bearer } = parseSubprotocols(protocols);
-  const credentials = parseCredentials({
-    apiKey: req.getHeader("x-api-key"),
-    authorization: req.getHeader("authorization"),
-    bearer,
-  });
+  const caller = callerOf(res, req, deps.config, bearer);
   let aborted = false;
   res.onAborted(() => {
     aborted = true;
   });
-  const { principal, errorCode } = await deps.resolve(credentials);
+  const identity = await identify(caller, deps);
   if (aborted) return;
-  if (principal === undefined && chosen === undefined) return answerError(res, errorCode, EXPLAINED[errorCode]);
-  const admission: Attached["admission"] =
-    principal === undefined
-      ? { refused: errorCode }
-      : { principal, framing: chosen === SUBPROTOCOL_NDJSON ? LINES : SINGLE };
+  const admission = enter(identity, chosen === SUBPROTOCOL_NDJSON ? LINES : SINGLE, caller, deps);
+  if ("refused" in admission && chosen === undefined) return answerRefusal(res, admission.refused);
   res.cork(() => res.upgrade<Attached>({ admission, open: true }, key, chosen ?? "", extensions, context));
 }
 
+/** [LIMIT-2] Asks nobody about an address that has had enough. */
+async function identify(caller: Caller, deps: SessionDeps): Promise<Identity> {
+  const refused = deps.limits.arrive(caller.address);
+  return refused === undefined ? await authenticate(caller, deps) : { refused };
+}
+
+/** Whoever is somebody still needs a place. */
+function enter({ principal, refused }: Identity, framing: Framing, caller: Caller, deps: SessionDeps): Admission {
+  if (refused !== undefined) return { refused };
+  const place = deps.limits.enter(caller.address, principal);
+  return "code" in place ? { refused: place } : { principal, framing, place };
+}
+
 /** [CONNECT-4] A browser sees no HTTP status, but it sees this. */
-function refuse(ws: WebSocket<Attached>, code: Refusal): void {
-  ws.send(encodeControl("error", errorPayload(code, EXPLAINED[code])), false);
-  ws.end(ERRORS[code].close, EXPLAINED[code]);
+function refuse(ws: WebSocket<Attached>, { code, message }: IdentityRefusal): void {
+  ws.send(encodeControl("error", errorPayload(code, message)), false);
+  ws.end(ERRORS[code].close, message);
 }
 
 /**

@@ -18,9 +18,11 @@ export function errorPayload(
 /** What a person is told where every case of a code is the same. */
 export const EXPLAINED = {
   unauthenticated: "these credentials are not valid: present an API key or a session token",
-  token_expired: "the session token has expired: fetch a fresh one",
+  token_expired: "the credentials have expired: fetch fresh ones",
+  token_expiring: "the credentials are about to expire: send auth with fresh ones to stay connected",
   unavailable: "the broker cannot check or do this now: try again soon",
   forbidden: "no such channel for your team",
   invalid_channel: "a channel is team:{id}, spec:{id} or agent:{id}, with ids of [A-Za-z0-9_-], 1 to 128 characters",
+  origin: "this origin may not use the session cookie: it is not on the broker's list",
   scope: "this API key may not do that: use one with the right scope",
 } as const;

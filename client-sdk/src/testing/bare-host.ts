@@ -35,6 +35,10 @@ say(
     .filter((name) => !LANGUAGE.has(name))
     .join(),
 );
-// Nothing is left that keeps the process alive.
+// Nothing is left that keeps the process alive, whether a socket or a token was waited for.
 client.close();
 say(client.status);
+const asking = createRealtimeClient({ url: "wss://broker.test", getToken: () => new Promise(() => {}) });
+void asking.connect();
+say(asking.status);
+asking.close();

@@ -3,6 +3,8 @@ import type { Clock } from "../clock.ts";
 export interface FakeClock extends Clock {
   /** Lets time pass; everything that comes due on the way runs in its order. */
   advance(ms: number): void;
+  /** The machine sleeps: what came due meanwhile runs once, late, when it wakes. */
+  sleep(ms: number): void;
   /** Runs the next timer, whenever it is due; false if there is none. */
   runNext(): boolean;
   /** How many timers are waiting. */
@@ -32,6 +34,10 @@ export function createFakeClock(): FakeClock {
       const until = now + ms;
       while (runNext(until)) {}
       now = until;
+    },
+    sleep(ms) {
+      now += ms;
+      while (runNext(now)) {}
     },
     runNext: () => runNext(Number.POSITIVE_INFINITY),
     get pending() {

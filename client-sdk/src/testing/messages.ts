@@ -38,6 +38,14 @@ export function error(code: string, retryable: boolean, more: Fields = {}): Fiel
   return control("error", NO_POSITION, { code, message: `it is ${code}`, retryable, ...more });
 }
 
+export function tokenExpiring(expiresAt = "2026-01-01T00:01:00.000Z"): Fields {
+  return error("token_expiring", true, { expiresAt });
+}
+
+export function authenticated(id: unknown): Fields {
+  return control("authenticated", NO_POSITION, { teamId: "t1", expiresAt: "2026-01-01T01:00:00.000Z", id });
+}
+
 export function reconnect(afterMs: number): Fields {
   return control("reconnect", NO_POSITION, { afterMs });
 }

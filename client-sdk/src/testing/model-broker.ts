@@ -1,4 +1,4 @@
-import { type InboundCommand, parseEventId, SUBPROTOCOL_NDJSON } from "@kata/protocol/wire";
+import { BEARER_PREFIX, type InboundCommand, parseEventId, SUBPROTOCOL_NDJSON } from "@kata/protocol/wire";
 import type { OpenSocket, SocketListener } from "../socket.ts";
 import * as say from "./messages.ts";
 
@@ -42,6 +42,8 @@ export class ModelBroker {
   /** Everything ever stored, per channel, in order, trimmed or not. */
   readonly history = new Map<string, string[]>();
   connections = 0;
+  /** Every token that a connection was opened with or that was offered on one, in order. */
+  readonly presented: string[] = [];
   #epoch = 1;
   #seq = 0;
   #log: Stored[] = [];
@@ -52,7 +54,9 @@ export class ModelBroker {
   #line: Line | undefined;
   #refuseNext = false;
 
-  readonly openSocket: OpenSocket = (_url, _protocols, listener) => {
+  readonly openSocket: OpenSocket = (_url, protocols, listener) => {
+    const bearer = protocols.find((one) => one.startsWith(BEARER_PREFIX));
+    if (bearer !== undefined) this.presented.push(bearer.slice(BEARER_PREFIX.length));
     const line = new Line(listener);
     this.#line = line;
     const letGo = () => {
@@ -138,7 +142,7 @@ export class ModelBroker {
     }
   }
 
-  /** The next subscribe is refused for now: [SUBSCRIBE-7]. */
+  /** The next subscribe, or auth, is refused for now: [SUBSCRIBE-7]. */
   refuseNext(): void {
     this.#refuseNext = true;
   }
@@ -156,6 +160,19 @@ export class ModelBroker {
     if (line?.opened !== true) return;
     line.listener.frame(JSON.stringify(say.reconnect(afterMs)));
     this.cut(4412);
+  }
+
+  /** [AUTH-3] The token is about to expire. */
+  warn(): void {
+    if (this.#line?.opened === true) this.#send(this.#line, [say.tokenExpiring()]);
+  }
+
+  /** [AUTH-3] It has expired: what was sent before arrives, then the end. */
+  expire(): void {
+    if (this.#line?.opened !== true) return;
+    this.#send(this.#line, [say.error("token_expired", true)]);
+    this.deliver(Number.MAX_SAFE_INTEGER);
+    this.cut(4401);
   }
 
   /** Faults that no right broker has, and that must cost nothing: a frame once more, a frame broken in the middle. */
@@ -184,7 +201,10 @@ export class ModelBroker {
         return this.#send(line, [say.unsubscribed(channel, say.at(0), id)]);
       }
       case "auth":
-        return;
+        this.presented.push(command.token);
+        if (!this.#refuseNext) return this.#send(line, [say.authenticated(command.id)]);
+        this.#refuseNext = false;
+        return this.#send(line, [say.error("token_expired", true, { id: command.id })]);
     }
   }
 

@@ -241,6 +241,8 @@ export function problemOf({ teamId, scopes, channels, name, expiresAt }: NewKey,
   if (channels !== undefined && (channels.length === 0 || channels.length > 100 || !channels.every(isChannelLimit))) {
     return "channels are 1 to 100 of spec:{id}, agent:{id}, team:{id}, or spec:*, agent:*, team:*";
   }
+  if (channels !== undefined && scopes.includes("admin"))
+    return "a key with the scope admin cannot be limited to channels";
   if (name !== undefined && (name.length > 200 || name === "")) return "a name has 1 to 200 characters";
   if (expiresAt !== undefined && !(Number.isSafeInteger(expiresAt) && expiresAt > now)) {
     return "expiresAt is a time to come";

@@ -1,0 +1,72 @@
+import type { HttpRequest, HttpResponse } from "uWebSockets.js";
+import { isUtf8 } from "node:buffer";
+import { isUnlimited, type Principal } from "../auth/principal.ts";
+import { StoreUnavailableError } from "../store/bucket.ts";
+import { identify } from "./admit.ts";
+import { receiveBody } from "./body.ts";
+import type { Refusal } from "./refusal.ts";
+import { callerOf, channelOf } from "./request.ts";
+import { answer, answerHead, answerRefusal } from "./respond.ts";
+import type { SessionDeps } from "./session.ts";
+import { EXPLAINED } from "./wire-error.ts";
+
+/** What an administrative request leads to: a body, nothing to say, or why not. */
+export type Outcome = { readonly status: 200 | 201; readonly body: unknown } | { readonly status: 204 } | Refusal;
+
+export interface AdminRequest {
+  readonly principal: Principal;
+  /** The path's parameter, decoded; empty if there is none. */
+  readonly parameter: string;
+  /** The body as JSON; `undefined` if there was none. */
+  readonly body: unknown;
+}
+
+const BAD_JSON = { code: "invalid_json", message: "the body is not JSON" } as const;
+
+/** Answers a request that needs the scope `admin`; `perform` acts for the principal's own team. */
+export function adminRoute(
+  res: HttpResponse,
+  req: HttpRequest,
+  deps: SessionDeps,
+  perform: (request: AdminRequest) => Promise<Outcome> | Outcome,
+): void {
+  const caller = callerOf(res, req, deps.config);
+  const parameter = channelOf(req);
+  const incoming = receiveBody(res, deps.config.maxBodyBytes);
+  const run = async (): Promise<Outcome | undefined> => {
+    const identified = await identify(caller, "admin", deps);
+    if (identified.refused !== undefined) return identified.refused;
+    // A key that is limited to some channels could make one that is not.
+    if (!isUnlimited(identified.principal)) return { code: "forbidden", message: EXPLAINED.scope };
+    const body = await incoming.read;
+    if (body === "aborted") return undefined;
+    if (body === "too large")
+      return { code: "too_large", message: `a body has at most ${deps.config.maxBodyBytes} bytes` };
+    const parsed = parse(body);
+    if (parsed === BAD_JSON) return BAD_JSON;
+    return await perform({ principal: identified.principal, parameter, body: parsed });
+  };
+  run()
+    .catch((error: unknown): Outcome => {
+      if (error instanceof StoreUnavailableError) return { code: "unavailable", message: AWAY };
+      deps.logger.error({ err: error }, "an administrative request failed");
+      return { code: "internal", message: "that failed: try again" };
+    })
+    .then((outcome) => {
+      if (outcome === undefined || incoming.aborted) return;
+      if ("code" in outcome) answerRefusal(res, outcome);
+      else if (outcome.status === 204) answerHead(res, 204);
+      else answer(res, outcome.status, outcome.body);
+    });
+}
+
+const AWAY = "the store cannot be reached now: try again soon";
+
+function parse(body: Buffer): unknown {
+  if (body.length === 0) return undefined;
+  try {
+    return isUtf8(body) ? JSON.parse(body.toString("utf8")) : BAD_JSON;
+  } catch {
+    return BAD_JSON;
+  }
+}

@@ -1,0 +1,175 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type InProcessBroker, startBroker, TEST_KEY } from "../support/broker.ts";
+import { startNats, type TestNats } from "../support/nats.ts";
+import { connectRaw } from "../support/raw-client.ts";
+import { createApiClient } from "./api-client.ts";
+
+let nats: TestNats;
+let a: InProcessBroker;
+let b: InProcessBroker;
+
+beforeAll(async () => {
+  nats = await startNats();
+  a = await startBroker({ nats, keptInNats: true });
+  b = await startBroker({ nats, keptInNats: true });
+});
+afterAll(async () => {
+  await a?.close();
+  await b?.close();
+  await nats?.[Symbol.asyncDispose]();
+});
+
+const admin = (broker = a) => createApiClient(broker.httpUrl, TEST_KEY);
+
+async function newKey(wish: Record<string, unknown>): Promise<{ keyId: string; key: string }> {
+  const { status, body } = await admin().post("/v1/keys", wish);
+  expect(status).toBe(201);
+  return body as { keyId: string; key: string };
+}
+
+describe("keys over HTTP", () => {
+  it("[KEYS-1] [KEYS-2] are made for the own team, shown once, and open what their scopes say on every broker", async () => {
+    const { status, body } = await admin().post("/v1/keys", { scopes: ["publish"], name: "ci" });
+    expect(status).toBe(201);
+    expect(body).toMatchObject({ teamId: "demo", scopes: ["publish"], name: "ci", expiresAt: null });
+    const { key, keyId } = body as { key: string; keyId: string };
+    const listed = await admin().get("/v1/keys");
+    expect(listed.body).toMatchObject({ keys: [expect.objectContaining({ keyId, name: "ci" })] });
+    expect(listed.text).not.toContain(key.split("_").at(-1));
+    const event = { type: "log_entry", payload: { message: "m" } };
+    for (const broker of [a, b]) {
+      const own = createApiClient(broker.httpUrl, key);
+      await expect.poll(async () => (await own.post("/v1/channels/team:demo/events", event)).status).toBe(201);
+      expect((await own.get("/v1/channels/team:demo/events")).body).toMatchObject({ error: { code: "forbidden" } });
+      expect((await own.get("/v1/keys")).status).toBe(403);
+      expect((await own.post("/v1/keys", { scopes: ["admin"] })).status).toBe(403);
+    }
+  });
+
+  it("[KEYS-1] a key that is limited to channels opens those, and no others", async () => {
+    const { key } = await newKey({ scopes: ["publish", "subscribe"], channels: ["spec:s1", "agent:*"] });
+    await using socket = await connectRaw({ wsUrl: a.wsUrl, apiKey: key });
+    for (const [channel, allowed] of [
+      ["spec:s1", true],
+      ["agent:x", true],
+      ["agent:y", true],
+      ["spec:s2", false],
+      ["team:demo", false],
+      ["spec:s11", false],
+    ] as const) {
+      socket.send({ type: "subscribe", channel });
+      const answer = await socket.next(({ type }) => type === "subscribed" || type === "error");
+      expect([channel, answer.type]).toEqual([channel, allowed ? "subscribed" : "error"]);
+    }
+  });
+
+  it.each([
+    {},
+    { scopes: [] },
+    { scopes: ["root"] },
+    { scopes: ["publish"], channels: ["spec:a b"] },
+    { scopes: ["admin"], channels: ["spec:*"] },
+    { scopes: ["publish"], expiresAt: "2001-01-01T00:00:00Z" },
+    { scopes: ["publish"], expiresAt: 5 },
+    { scopes: ["publish"], teamId: "other" },
+    [],
+  ])("[KEYS-1] %j asks for no key", async (wish) => {
+    expect(await admin().post("/v1/keys", wish)).toMatchObject({
+      status: 400,
+      body: { error: { code: "bad_request", message: expect.any(String) } },
+    });
+  });
+
+  it("[HTTP-2] a body that is no JSON, or none, is answered", async () => {
+    expect(await admin().send("POST", "/v1/keys", "{")).toMatchObject({
+      status: 400,
+      body: { error: { code: "invalid_json" } },
+    });
+    expect((await admin().send("POST", "/v1/keys", undefined)).status).toBe(400);
+    expect((await admin().send("PATCH", "/v1/keys", undefined)).status).toBe(405);
+  });
+
+  it("[KEYS-4] [AUTH-3] revoking closes the key's connections on every broker, and nobody else's", async () => {
+    const gone = await newKey({ scopes: ["subscribe"] });
+    const stays = await newKey({ scopes: ["subscribe"] });
+    await expect.poll(() => opens(b, gone.key)).toBe(true);
+    await expect.poll(() => opens(b, stays.key)).toBe(true);
+    await using onA = await connectRaw({ wsUrl: a.wsUrl, apiKey: gone.key });
+    await using onB = await connectRaw({ wsUrl: b.wsUrl, apiKey: gone.key });
+    await using other = await connectRaw({ wsUrl: b.wsUrl, apiKey: stays.key });
+    const stream = await fetch(`${b.httpUrl}/v1/channels/team:demo/stream`, { headers: { "x-api-key": gone.key } });
+    expect(stream.status).toBe(200);
+    expect((await admin(b).delete(`/v1/keys/${gone.keyId}`)).status).toBe(204);
+    expect(await onB.closed).toMatchObject({ code: 4503 });
+    expect(await onA.closed).toMatchObject({ code: 4503 });
+    await stream.text();
+    expect(await opens(b, gone.key)).toBe(false);
+    await expect.poll(() => opens(a, gone.key)).toBe(false);
+    other.send({ type: "ping" });
+    await other.nextOf("pong");
+    expect((await admin(b).delete(`/v1/keys/${gone.keyId}`)).status).toBe(404);
+  });
+
+  it("[KEYS-3] a rotated key has a new secret; who came with the old one may stay until its grace is over", async () => {
+    const old = await newKey({ scopes: ["subscribe"] });
+    await using socket = await connectRaw({ wsUrl: a.wsUrl, apiKey: old.key });
+    const { status, body } = await admin().post(`/v1/keys/${old.keyId}/rotate`, { graceSeconds: 3_600 });
+    expect(status).toBe(200);
+    const { key } = body as { key: string };
+    expect(await opens(a, key)).toBe(true);
+    expect(await opens(a, old.key)).toBe(true);
+    socket.send({ type: "ping" });
+    await socket.nextOf("pong");
+    expect((await admin().post(`/v1/keys/${old.keyId}/rotate`, {})).status).toBe(200);
+    expect(await socket.closed).toMatchObject({ code: 4503 });
+    expect(await opens(a, key)).toBe(false);
+    expect((await admin().post("/v1/keys/nobody/rotate", {})).status).toBe(404);
+    expect((await admin().post(`/v1/keys/${old.keyId}/rotate`, { graceSeconds: -1 })).status).toBe(400);
+  });
+});
+
+describe("channels over HTTP", () => {
+  it("[CHANNELS-1] [CHANNELS-2] [CHANNELS-3] belong to the team that registered them, on every broker", async () => {
+    expect(await admin().put("/v1/channels/spec:reg")).toMatchObject({
+      status: 201,
+      body: { channel: "spec:reg", teamId: "demo" },
+    });
+    expect((await admin().put("/v1/channels/spec:reg")).status).toBe(200);
+    await expect.poll(async () => (await admin(b).get("/v1/channels")).body).toEqual({ channels: ["spec:reg"] });
+    expect(await admin().put("/v1/channels/team:demo")).toMatchObject({ status: 400 });
+    expect(await admin().put("/v1/channels/spec:a%20b")).toMatchObject({ status: 400 });
+    expect((await admin().delete("/v1/channels/spec:reg")).status).toBe(204);
+    expect((await admin().delete("/v1/channels/spec:reg")).status).toBe(404);
+    expect((await admin().get("/v1/channels")).body).toEqual({ channels: [] });
+  });
+
+  it("[ERROR-3] a subscription ends when its channel becomes another team's", async () => {
+    await using others = await startBroker({
+      nats,
+      keptInNats: true,
+      config: { devApiKey: OTHERS, devTeamId: "other" },
+    });
+    const { key } = await newKey({ scopes: ["subscribe"] });
+    await admin().put("/v1/channels/spec:moves");
+    await using socket = await connectRaw({ wsUrl: a.wsUrl, apiKey: key });
+    socket.send({ type: "subscribe", channel: "spec:moves" });
+    await socket.nextOf("caught_up");
+    await admin().delete("/v1/channels/spec:moves");
+    expect((await createApiClient(others.httpUrl, OTHERS).put("/v1/channels/spec:moves")).status).toBe(201);
+    expect((await socket.nextOf("error")).payload).toMatchObject({ code: "forbidden", channel: "spec:moves" });
+    expect((await admin().put("/v1/channels/spec:moves")).body).toMatchObject({ error: { code: "taken" } });
+    socket.send({ type: "subscribe", channel: "spec:moves" });
+    expect((await socket.nextOf("error")).payload).toMatchObject({ code: "forbidden" });
+  });
+});
+
+const OTHERS = "kat_live_dev_fedcba9876543210";
+
+async function opens(broker: InProcessBroker, apiKey: string): Promise<boolean> {
+  try {
+    await using _ = await connectRaw({ wsUrl: broker.wsUrl, apiKey });
+    return true;
+  } catch {
+    return false;
+  }
+}
