@@ -18,6 +18,8 @@ export class Channels {
   readonly #places = new Places();
   readonly #survey: Survey;
   readonly #open = new Map<string, Channel>();
+  /** How many of them have a name: two where it has just become another team's. */
+  readonly #names = new Map<string, number>();
   readonly #lingering = new Map<string, () => void>();
   readonly #unlisten: () => void;
   #stopAuditing: () => void = () => undefined;
@@ -40,6 +42,11 @@ export class Channels {
     return this.#open.size;
   }
 
+  /** Whether a channel of this name is open, whichever team's. */
+  has(name: string): boolean {
+    return this.#names.has(name);
+  }
+
   /** The channel of a subject, opened if need be. */
   open(name: string, subject: string): Channel {
     this.#lingering.get(subject)?.();
@@ -48,6 +55,7 @@ export class Channels {
     if (channel === undefined) {
       channel = new Channel({ ...this.#options, name, subject, survey: this.#survey, places: this.#places });
       this.#open.set(subject, channel);
+      this.#names.set(name, (this.#names.get(name) ?? 0) + 1);
     }
     return channel;
   }
@@ -60,6 +68,9 @@ export class Channels {
       this.#lingering.delete(subject);
       if (channel.readers > 0) return;
       this.#open.delete(subject);
+      const others = (this.#names.get(channel.name) ?? 1) - 1;
+      if (others === 0) this.#names.delete(channel.name);
+      else this.#names.set(channel.name, others);
       channel.close();
     });
     this.#lingering.set(subject, cancel);
@@ -82,6 +93,7 @@ export class Channels {
     for (const cancel of this.#lingering.values()) cancel();
     for (const channel of this.#open.values()) channel.close();
     this.#open.clear();
+    this.#names.clear();
   }
 
   /** Nothing that was heard or read of the log's end may be believed. */

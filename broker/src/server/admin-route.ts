@@ -10,8 +10,14 @@ import { answer, answerHead, answerRefusal } from "./respond.ts";
 import type { SessionDeps } from "./session.ts";
 import { EXPLAINED } from "./wire-error.ts";
 
-/** What an administrative request leads to: a body, nothing to say, or why not. */
-export type Outcome = { readonly status: 200 | 201; readonly body: unknown } | { readonly status: 204 } | Refusal;
+/**
+ * What an administrative request leads to: a body, nothing to say, or why not. `changed` is for the log, where whoever
+ * operates the broker can see who changed what; it holds no secret.
+ */
+export type Outcome =
+  | { readonly status: 200 | 201; readonly body: unknown; readonly changed?: string }
+  | { readonly status: 204; readonly changed?: string }
+  | Refusal;
 
 export interface AdminRequest {
   readonly principal: Principal;
@@ -21,6 +27,8 @@ export interface AdminRequest {
   readonly body: unknown;
 }
 
+/** What is asked here is short, and is received before it is known who asks, bytes. */
+const MAX_BODY = 64 * 1024;
 const BAD_JSON = { code: "invalid_json", message: "the body is not JSON" } as const;
 
 /** Answers a request that needs the scope `admin`; `perform` acts for the principal's own team. */
@@ -32,7 +40,10 @@ export function adminRoute(
 ): void {
   const caller = callerOf(res, req, deps.config);
   const parameter = channelOf(req);
-  const incoming = receiveBody(res, deps.config.maxBodyBytes);
+  const maxBytes = Math.min(deps.config.maxBodyBytes, MAX_BODY);
+  const room = deps.limits.reserve(maxBytes);
+  if ("code" in room) return answerRefusal(res, room);
+  const incoming = receiveBody(res, maxBytes);
   const run = async (): Promise<Outcome | undefined> => {
     const identified = await identify(caller, "admin", deps);
     if (identified.refused !== undefined) return identified.refused;
@@ -40,11 +51,16 @@ export function adminRoute(
     if (!isUnlimited(identified.principal)) return { code: "forbidden", message: EXPLAINED.scope };
     const body = await incoming.read;
     if (body === "aborted") return undefined;
-    if (body === "too large")
-      return { code: "too_large", message: `a body has at most ${deps.config.maxBodyBytes} bytes` };
+    if (body === "too large") return { code: "too_large", message: `a body has at most ${maxBytes} bytes here` };
     const parsed = parse(body);
     if (parsed === BAD_JSON) return BAD_JSON;
-    return await perform({ principal: identified.principal, parameter, body: parsed });
+    const { principal } = identified;
+    const outcome = await perform({ principal, parameter, body: parsed });
+    if ("changed" in outcome && outcome.changed !== undefined) {
+      const by = principal.type === "api_key" ? principal.keyId : principal.userId;
+      deps.logger.info({ teamId: principal.teamId, by }, outcome.changed);
+    }
+    return outcome;
   };
   run()
     .catch((error: unknown): Outcome => {
@@ -57,7 +73,8 @@ export function adminRoute(
       if ("code" in outcome) answerRefusal(res, outcome);
       else if (outcome.status === 204) answerHead(res, 204);
       else answer(res, outcome.status, outcome.body);
-    });
+    })
+    .finally(() => room.leave());
 }
 
 const AWAY = "the store cannot be reached now: try again soon";

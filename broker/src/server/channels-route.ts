@@ -13,7 +13,7 @@ export async function registerChannel(
   const body = { channel: parameter, teamId: principal.teamId };
   switch (await channels.register(principal.teamId, parameter)) {
     case "registered":
-      return { status: 201, body };
+      return { status: 201, body, changed: `${parameter} was registered` };
     case "already":
       return { status: 200, body };
     case "taken":
@@ -34,6 +34,8 @@ export function listChannels(channels: ChannelAdmin, { principal }: AdminRequest
 /** `DELETE /v1/channels/{channel}` [CHANNELS-3]. */
 export async function unregisterChannel(channels: ChannelAdmin, request: AdminRequest): Promise<Outcome> {
   const { principal, parameter } = request;
-  if (await channels.unregister(principal.teamId, parameter)) return { status: 204 };
+  if (await channels.unregister(principal.teamId, parameter)) {
+    return { status: 204, changed: `${parameter} was unregistered` };
+  }
   return { code: "not_found", message: "your team has not registered such a channel" };
 }

@@ -40,7 +40,8 @@ export async function createKey(keys: KeyAdmin, { principal, body }: AdminReques
     expiresAt: expiresAt === undefined ? undefined : Date.parse(expiresAt),
   };
   try {
-    return { status: 201, body: shown(await keys.create(wish)) };
+    const created = await keys.create(wish);
+    return { status: 201, body: shown(created), changed: `API key ${created.keyId} was made` };
   } catch (error) {
     if (error instanceof TypeError) return { code: "bad_request", message: error.message };
     throw error;
@@ -60,12 +61,14 @@ export async function rotateKey(keys: KeyAdmin, { principal, parameter, body }: 
   }
   const graceMs = (parsed.data.graceSeconds ?? 0) * 1_000;
   const rotated = await keys.rotate(principal.teamId, parameter, graceMs);
-  return rotated === undefined ? NO_SUCH_KEY : { status: 200, body: shown(rotated) };
+  if (rotated === undefined) return NO_SUCH_KEY;
+  return { status: 200, body: shown(rotated), changed: `API key ${rotated.keyId} was given a new secret` };
 }
 
 /** `DELETE /v1/keys/{keyId}` [KEYS-4]. */
 export async function revokeKey(keys: KeyAdmin, { principal, parameter }: AdminRequest): Promise<Outcome> {
-  return (await keys.revoke(principal.teamId, parameter)) ? { status: 204 } : NO_SUCH_KEY;
+  if (!(await keys.revoke(principal.teamId, parameter))) return NO_SUCH_KEY;
+  return { status: 204, changed: `API key ${parameter} was revoked` };
 }
 
 /** A key as JSON, its times in RFC 3339. */

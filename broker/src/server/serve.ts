@@ -44,6 +44,8 @@ export async function serve(options: ServeOptions): Promise<Server> {
       }),
     ),
     options.access.onOwnerChanged?.((channel) => {
+      // Channels are registered far more often than they are taken from somebody who reads them.
+      if (!options.delivery.channels.has(channel)) return;
       for (const connection of [...connections]) connection.ownerChanged(channel);
     }),
   ];

@@ -23,7 +23,8 @@ export async function createSession(sessions: SessionAdmin, { principal, body }:
   const { teamId } = principal;
   try {
     const sessionId = await sessions.create({ userId, teamId, expiresAt: Date.parse(expiresAt) });
-    return { status: 201, body: { sessionId, userId, teamId, expiresAt: new Date(expiresAt).toISOString() } };
+    const body = { sessionId, userId, teamId, expiresAt: new Date(expiresAt).toISOString() };
+    return { status: 201, body, changed: "a session was made" };
   } catch (error) {
     if (error instanceof TypeError) return { code: "bad_request", message: error.message };
     throw error;
@@ -33,5 +34,5 @@ export async function createSession(sessions: SessionAdmin, { principal, body }:
 /** `DELETE /v1/sessions/{sessionId}` [SESSIONS-2]. */
 export async function revokeSession(sessions: SessionAdmin, { principal, parameter }: AdminRequest): Promise<Outcome> {
   if (!isId(parameter) || (await sessions.teamOf(parameter)) !== principal.teamId) return NO_SUCH_SESSION;
-  return (await sessions.revoke(parameter)) ? { status: 204 } : NO_SUCH_SESSION;
+  return (await sessions.revoke(parameter)) ? { status: 204, changed: "a session was revoked" } : NO_SUCH_SESSION;
 }
