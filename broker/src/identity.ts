@@ -44,7 +44,9 @@ export async function openIdentity({ nc, log, config, logger, adapters }: Identi
     const ownKeys = adapters.apiKeys ?? hook;
     const keys =
       ownKeys === undefined
-        ? await stores.open(KEYS_BUCKET, (bucket) => KeyStore.open({ ...freshness, bucket }))
+        ? await stores.open(KEYS_BUCKET, (bucket) =>
+            KeyStore.open({ ...freshness, bucket, maxPerTeam: config.maxKeysPerTeam }),
+          )
         : undefined;
     const kvSessions =
       adapters.sessions === undefined
@@ -52,6 +54,7 @@ export async function openIdentity({ nc, log, config, logger, adapters }: Identi
             KvSessions.open({
               ...freshness,
               bucket,
+              maxPerTeam: config.maxSessionsPerTeam,
               onUnreadable: (key) => logger.warn({ key }, "a stored session cannot be read: it lets nobody in"),
             }),
           )
@@ -59,7 +62,9 @@ export async function openIdentity({ nc, log, config, logger, adapters }: Identi
     const ownAccess = adapters.access ?? hook;
     const directory =
       ownAccess === undefined
-        ? await stores.open(CHANNELS_BUCKET, (bucket) => ChannelDirectory.open({ ...freshness, bucket }))
+        ? await stores.open(CHANNELS_BUCKET, (bucket) =>
+            ChannelDirectory.open({ ...freshness, bucket, maxPerTeam: config.maxChannelsPerTeam }),
+          )
         : undefined;
     const kept = {
       apiKeys: ownKeys ?? (keys as ApiKeyAuth),

@@ -44,6 +44,7 @@ export const ERRORS = {
   token_expired: { retryable: true, status: 401, close: CLOSE.tokenExpired },
   token_expiring: { retryable: true, status: 401 },
   forbidden: { retryable: false, status: 403, close: CLOSE.forbidden },
+  quota_exceeded: { retryable: false, status: 403 },
   not_found: { retryable: false, status: 404 },
   method_not_allowed: { retryable: false, status: 405 },
   already_subscribed: { retryable: false, status: 409 },

@@ -128,6 +128,32 @@ describe("keys over HTTP", () => {
   });
 });
 
+describe("[KEYS-1] [CHANNELS-1] [SESSIONS-1] what a team may have", () => {
+  it("is bounded for each by itself, and what was ended makes room", async () => {
+    await using own = await startNats();
+    const config = { maxKeysPerTeam: 2, maxChannelsPerTeam: 1, maxSessionsPerTeam: 1 };
+    await using small = await startBroker({ nats: own, keptInNats: true, config });
+    const others = { ...config, devApiKey: OTHERS, devTeamId: "other" };
+    await using other = await startBroker({ nats: own, keptInNats: true, config: others });
+    const team = admin(small);
+    const full = { status: 403, body: { error: { code: "quota_exceeded", retryable: false } } };
+    const first = await team.post("/v1/keys", { scopes: ["publish"] });
+    expect((await team.post("/v1/keys", { scopes: ["publish"] })).status).toBe(201);
+    expect(await team.post("/v1/keys", { scopes: ["publish"] })).toMatchObject(full);
+    expect((await team.put("/v1/channels/spec:a")).status).toBe(201);
+    expect((await team.put("/v1/channels/spec:a")).status).toBe(200);
+    expect(await team.put("/v1/channels/spec:b")).toMatchObject(full);
+    const session = { userId: "u", expiresAt: new Date(Date.now() + 60_000).toISOString() };
+    expect((await team.post("/v1/sessions", session)).status).toBe(201);
+    expect(await team.post("/v1/sessions", session)).toMatchObject(full);
+    expect((await createApiClient(other.httpUrl, OTHERS).post("/v1/keys", { scopes: ["publish"] })).status).toBe(201);
+    expect((await team.delete(`/v1/keys/${(first.body as { keyId: string }).keyId}`)).status).toBe(204);
+    expect((await team.post("/v1/keys", { scopes: ["publish"] })).status).toBe(201);
+    expect((await team.delete("/v1/channels/spec:a")).status).toBe(204);
+    expect((await team.put("/v1/channels/spec:b")).status).toBe(201);
+  });
+});
+
 describe("channels over HTTP", () => {
   it("[CHANNELS-1] [CHANNELS-2] [CHANNELS-3] belong to the team that registered them, on every broker", async () => {
     expect(await admin().put("/v1/channels/spec:reg")).toMatchObject({

@@ -2,6 +2,7 @@ import { isId, parseChannel } from "@kata/protocol/wire";
 import type { Bucket } from "../store/bucket.ts";
 import { Mirror } from "../store/mirror.ts";
 import type { ChannelAccess } from "./adapters.ts";
+import { TeamQuota } from "./team-quota.ts";
 
 /** The bucket that says which team owns which spec and agent. */
 export const CHANNELS_BUCKET = "KATA_CHANNELS";
@@ -12,6 +13,8 @@ export interface ChannelDirectoryOptions {
   readonly auditIntervalMs: number;
   /** How long it is believed while the bucket cannot be reached, milliseconds. */
   readonly staleMs: number;
+  /** How many channels a team may register; default: no limit. */
+  readonly maxPerTeam?: number | undefined;
 }
 
 /** What became of the wish to register a channel. */
@@ -25,8 +28,15 @@ export class ChannelDirectory implements ChannelAccess {
   readonly #bucket: Bucket;
   readonly #mirror: Mirror<string>;
   readonly #listeners: Set<(channel: string) => void>;
+  readonly #quota: TeamQuota;
 
-  private constructor(bucket: Bucket, mirror: Mirror<string>, listeners: Set<(channel: string) => void>) {
+  private constructor(
+    bucket: Bucket,
+    mirror: Mirror<string>,
+    listeners: Set<(channel: string) => void>,
+    quota: TeamQuota,
+  ) {
+    this.#quota = quota;
     this.#bucket = bucket;
     this.#mirror = mirror;
     this.#listeners = listeners;
@@ -35,6 +45,7 @@ export class ChannelDirectory implements ChannelAccess {
   /** @throws StoreUnavailableError if the bucket cannot be read */
   static async open(options: ChannelDirectoryOptions): Promise<ChannelDirectory> {
     const listeners = new Set<(channel: string) => void>();
+    const quota = new TeamQuota("registered channels", options.maxPerTeam ?? 0);
     const mirror = await Mirror.open<string>({
       ...options,
       decode(value) {
@@ -43,10 +54,11 @@ export class ChannelDirectory implements ChannelAccess {
       },
       onChange(key, now, before) {
         if (now === before) return;
+        quota.changed(now, before);
         for (const listener of [...listeners]) listener(key.replace(".", ":"));
       },
     });
-    return new ChannelDirectory(options.bucket, mirror, listeners);
+    return new ChannelDirectory(options.bucket, mirror, listeners, quota);
   }
 
   async resolveSpecTeamId(specId: string): Promise<string | undefined> {
@@ -62,10 +74,11 @@ export class ChannelDirectory implements ChannelAccess {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Makes a spec or an agent the team's, unless it is another's. @throws StoreUnavailableError */
+  /** Makes a spec or an agent the team's, unless it is another's. @throws QuotaError, StoreUnavailableError */
   async register(teamId: string, channel: string): Promise<Registration> {
     const key = keyOf(channel);
     if (key === undefined || !isId(teamId)) return "invalid";
+    if (this.#mirror.get(key) !== teamId) this.#quota.check(teamId);
     const revision = await this.#bucket.create(key, Buffer.from(teamId));
     if (revision !== undefined) {
       await this.#mirror.reached(revision);

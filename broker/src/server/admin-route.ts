@@ -1,6 +1,7 @@
 import type { HttpRequest, HttpResponse } from "uWebSockets.js";
 import { isUtf8 } from "node:buffer";
 import { isUnlimited, type Principal } from "../auth/principal.ts";
+import { QuotaError } from "../auth/team-quota.ts";
 import { StoreUnavailableError } from "../store/bucket.ts";
 import { identify } from "./admit.ts";
 import { receiveBody } from "./body.ts";
@@ -64,6 +65,7 @@ export function adminRoute(
   };
   run()
     .catch((error: unknown): Outcome => {
+      if (error instanceof QuotaError) return { code: error.code, message: error.message };
       if (error instanceof StoreUnavailableError) return { code: "unavailable", message: AWAY };
       deps.logger.error({ err: error }, "an administrative request failed");
       return { code: "internal", message: "that failed: try again" };

@@ -8,7 +8,8 @@ export function errorPayload(
 ): ErrorPayload {
   return {
     code,
-    message,
+    // One line, also where it names what a client sent.
+    message: message.replace(/[\p{Cc}\u2028\u2029]+/gu, " "),
     retryable: ERRORS[code].retryable,
     ...(about.id === undefined ? {} : { id: about.id }),
     ...(about.channel === undefined ? {} : { channel: about.channel }),

@@ -4,6 +4,7 @@ import { Mirror } from "../../store/mirror.ts";
 import type { ApiKeyAuth } from "../adapters.ts";
 import { type ApiKeyPrincipal, isChannelLimit, SCOPES, type Scope } from "../principal.ts";
 import { type Revocation, Revocations } from "../revocation.ts";
+import { TeamQuota } from "../team-quota.ts";
 import { createKeyId, createSecret, equalHashes, formatApiKey, hashSecret, parseApiKey } from "./api-key.ts";
 import { decodeKeyRecord, encodeKeyRecord, type KeyRecord, type StoredSecret } from "./key-record.ts";
 
@@ -42,6 +43,8 @@ export interface KeyStoreOptions {
   readonly auditIntervalMs: number;
   /** How long keys count while the bucket cannot be reached, milliseconds. */
   readonly staleMs: number;
+  /** How many keys a team may have; default: no limit. */
+  readonly maxPerTeam?: number | undefined;
   /** Milliseconds since 1970; default `Date.now`. */
   readonly now?: () => number;
 }
@@ -56,29 +59,34 @@ export class KeyStore implements ApiKeyAuth {
   readonly #now: () => number;
   readonly #mirror: Mirror<KeyRecord>;
   readonly #revocations: Revocations;
+  readonly #quota: TeamQuota;
 
   private constructor(
     { bucket, now = Date.now }: KeyStoreOptions,
     mirror: Mirror<KeyRecord>,
     revocations: Revocations,
+    quota: TeamQuota,
   ) {
     this.#bucket = bucket;
     this.#now = now;
     this.#mirror = mirror;
     this.#revocations = revocations;
+    this.#quota = quota;
   }
 
   /** @throws StoreUnavailableError if the bucket cannot be read */
   static async open(options: KeyStoreOptions): Promise<KeyStore> {
     const revocations = new Revocations();
+    const quota = new TeamQuota("API keys", options.maxPerTeam ?? 0);
     const mirror = await Mirror.open<KeyRecord>({
       ...options,
       decode: decodeKeyRecord,
       onChange(keyId, now, before) {
+        quota.changed(now?.teamId, before?.teamId);
         for (const revocation of takenBack(keyId, now, before)) revocations.tell(revocation);
       },
     });
-    return new KeyStore(options, mirror, revocations);
+    return new KeyStore(options, mirror, revocations, quota);
   }
 
   /** @throws StoreUnavailableError if it is not known which keys are valid now */
@@ -107,11 +115,12 @@ export class KeyStore implements ApiKeyAuth {
     return this.#revocations.listen(listener);
   }
 
-  /** @throws TypeError for what no key can be, StoreUnavailableError */
+  /** @throws TypeError for what no key can be, QuotaError, StoreUnavailableError */
   async create({ teamId, scopes, channels, name, expiresAt }: NewKey): Promise<CreatedKey> {
     const now = this.#now();
     const problem = problemOf({ teamId, scopes, channels, name, expiresAt }, now);
     if (problem !== undefined) throw new TypeError(problem);
+    this.#quota.check(teamId);
     const secret = createSecret();
     const record: KeyRecord = {
       teamId,

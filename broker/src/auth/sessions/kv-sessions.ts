@@ -5,6 +5,7 @@ import { Mirror } from "../../store/mirror.ts";
 import type { SessionStore } from "../adapters.ts";
 import type { SessionPrincipal } from "../principal.ts";
 import { type Revocation, Revocations } from "../revocation.ts";
+import { TeamQuota } from "../team-quota.ts";
 import { createSessionId, hashSessionId, isSessionHash } from "./session-id.ts";
 import { decodeSession, encodeSession, isTime, isUserId, type SessionRecord } from "./session-record.ts";
 
@@ -17,6 +18,8 @@ export interface KvSessionsOptions {
   readonly auditIntervalMs: number;
   /** How long sessions count while the bucket cannot be reached, milliseconds. */
   readonly staleMs: number;
+  /** How many sessions a team may have, expired ones included until they are deleted; default: no limit. */
+  readonly maxPerTeam?: number | undefined;
   /** Between two searches for sessions that expired long ago, milliseconds; default 600,000. */
   readonly sweepIntervalMs?: number | undefined;
   /** Told once of each key whose value is no session; the key is the hash of an id. Must not throw. */
@@ -48,17 +51,24 @@ export class KvSessions implements Pick<SessionStore, "verifySession" | "onRevok
   readonly #now: () => number;
   readonly #mirror: Mirror<SessionRecord>;
   readonly #revocations: Revocations;
+  readonly #quota: TeamQuota;
   readonly #sweep: NodeJS.Timeout;
   /** The next comparison with the bucket, for all who ask before it begins. */
   #round: Promise<void> | undefined;
   #before: Promise<unknown> = Promise.resolve();
 
-  private constructor(options: KvSessionsOptions, mirror: Mirror<SessionRecord>, revocations: Revocations) {
+  private constructor(
+    options: KvSessionsOptions,
+    mirror: Mirror<SessionRecord>,
+    revocations: Revocations,
+    quota: TeamQuota,
+  ) {
     const { bucket, now = Date.now, sweepIntervalMs = 600_000 } = options;
     this.#bucket = bucket;
     this.#now = now;
     this.#mirror = mirror;
     this.#revocations = revocations;
+    this.#quota = quota;
     this.#sweep = setInterval(() => void this.#deleteOld(), sweepIntervalMs);
     this.#sweep.unref();
   }
@@ -67,6 +77,7 @@ export class KvSessions implements Pick<SessionStore, "verifySession" | "onRevok
   static async open(options: KvSessionsOptions): Promise<KvSessions> {
     const { bucket, auditIntervalMs, staleMs, onUnreadable } = options;
     const revocations = new Revocations();
+    const quota = new TeamQuota("sessions", options.maxPerTeam ?? 0);
     const told = new Set<string>();
     const mirror = await Mirror.open<SessionRecord>({
       bucket,
@@ -81,11 +92,12 @@ export class KvSessions implements Pick<SessionStore, "verifySession" | "onRevok
         return session;
       },
       onChange(key, now, before) {
+        quota.changed(now?.teamId, before?.teamId);
         // Where it is somebody else's now, or ends at another time, those who came with it come again.
         if (before !== undefined && !sameSession(now, before)) revocations.tell({ type: "session", sessionId: key });
       },
     });
-    return new KvSessions(options, mirror, revocations);
+    return new KvSessions(options, mirror, revocations, quota);
   }
 
   /** @throws StoreUnavailableError if it is not known which sessions there are now */
@@ -107,12 +119,13 @@ export class KvSessions implements Pick<SessionStore, "verifySession" | "onRevok
   /**
    * Makes a session and gives its id: the only moment when it is known. `expiresAt` is in milliseconds since 1970.
    *
-   * @throws TypeError for what no session can be, StoreUnavailableError
+   * @throws TypeError for what no session can be, QuotaError, StoreUnavailableError
    */
   async create({ userId, teamId, expiresAt }: SessionRecord): Promise<string> {
     if (!isUserId(userId)) throw new TypeError("a userId has 1 to 256 characters");
     if (!isId(teamId)) throw new TypeError("a team is [A-Za-z0-9_-], 1 to 128 characters");
     if (!isTime(expiresAt) || expiresAt <= this.#now()) throw new TypeError("expiresAt is a time to come");
+    this.#quota.check(teamId);
     const sessionId = createSessionId();
     const revision = await this.#bucket.create(keyOf(sessionId), encodeSession({ userId, teamId, expiresAt }));
     if (revision === undefined) throw new Error("the id of the session was not free");
