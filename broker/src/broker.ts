@@ -1,12 +1,17 @@
 import type { ApiKeyAuth, ChannelAccess, SessionStore } from "./auth/adapters.ts";
+import { authorizeChannel } from "./auth/authorize-channel.ts";
+import { FairAccess } from "./auth/fair-access.ts";
+import type { Principal } from "./auth/principal.ts";
+import { RecentOwners } from "./auth/recent-owners.ts";
 import { type Credentials, resolvePrincipal } from "./auth/resolve-principal.ts";
+import { RecentRevocations } from "./auth/revocation.ts";
 import { createRefusalReport } from "./auth/sessions/refusal-report.ts";
 import { createTeamSecrets, TEAMS_BUCKET } from "./auth/team-secrets.ts";
 import { serveNats } from "./callout/serve-nats.ts";
 import type { BrokerConfig } from "./config.ts";
 import type { ChannelRecord } from "./delivery/channel-record.ts";
 import { Delivery } from "./delivery/delivery.ts";
-import { openIdentity } from "./identity.ts";
+import { type Identity, openIdentity } from "./identity.ts";
 import { connectLog } from "./log/connect.ts";
 import type { Logger } from "./logger.ts";
 import { createMetrics } from "./metrics.ts";
@@ -44,6 +49,12 @@ export interface Broker {
   /** Sends its clients away, each with a slot to come back in, lets publishes finish, and frees everything. */
   close(): Promise<void>;
 }
+
+/** uWebSockets.js gives a request some ten seconds to come. */
+const BODY_MS = 20_000;
+
+/** Of the questions that the HTTP hook asks at a time a quarter: an application is asked as much by one team at most. */
+const QUESTIONS_PER_TEAM = 16;
 
 const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -100,6 +111,17 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
     undo.unshift(() => identity.close());
     const resolve = (credentials: Credentials) =>
       resolvePrincipal(credentials, { apiKeys: identity.apiKeys, sessions: identity.sessions, onAdapterError });
+    // Two questions to adapters, and a body.
+    const recent = new RecentRevocations(2 * config.authTimeoutMs + BODY_MS);
+    for (const each of [identity.apiKeys, identity.sessions]) {
+      const unhear = each.onRevoked?.((revocation) => recent.tell(revocation));
+      undo.unshift(() => unhear?.());
+    }
+    const authorize = createAuthorize(identity, config, onAdapterError);
+    // A question waits for its turn, and then for its answer.
+    const owners = new RecentOwners(3 * config.authTimeoutMs);
+    const unhearOwners = identity.access.onOwnerChanged?.((channel) => owners.tell(channel));
+    undo.unshift(() => unhearOwners?.());
     const server = await serve({
       fanOut,
       host: config.host,
@@ -116,13 +138,25 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
       limits,
       onAdapterError,
       resolve,
+      revokedSince: (at) => recent.since(at),
+      authorize,
+      ownerChangedSince: (channel, at) => owners.changedSince(channel, at),
       publish: (teamId, channel, events) => publishers.publish(teamId, channel, events),
       publishErrorOf,
     });
     undo.unshift(() => server.close());
     const { natsAuthSeed: authSeed, natsXkeySeed: xkeySeed, natsTimeoutMs: timeoutMs } = config;
     if (authSeed !== undefined && xkeySeed !== undefined) {
-      const entrance = await serveNats({ nc, authSeed, xkeySeed, resolve, secrets, logger, timeoutMs });
+      const entrance = await serveNats({
+        nc,
+        authSeed,
+        xkeySeed,
+        resolve,
+        secrets,
+        logger,
+        timeoutMs,
+        isKnownKey: identity.isKnownKey,
+      });
       const unhear = identity.apiKeys.onRevoked?.((revocation) => entrance.revoked(revocation));
       undo.unshift(() => {
         unhear?.();
@@ -166,6 +200,17 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
     for (const each of undo) await each();
     throw error;
   }
+}
+
+/** What is kept in NATS is in memory, and answers at once; an application takes its time, of which each team has a share. */
+function createAuthorize(
+  { access, directory }: Identity,
+  { authTimeoutMs: waitMs }: BrokerConfig,
+  onAdapterError: (adapter: string, error: unknown) => void,
+) {
+  const fair = directory === undefined ? new FairAccess(access, { perTeam: QUESTIONS_PER_TEAM, waitMs }) : undefined;
+  return (channel: string, principal: Principal) =>
+    authorizeChannel(channel, principal, fair?.of(principal.teamId) ?? access, onAdapterError);
 }
 
 /** While an adapter is away, whoever asks to come in could fill the log: each adapter is named only so often. */

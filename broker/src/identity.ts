@@ -1,7 +1,7 @@
 import type { ApiKeyAuth, ChannelAccess, SessionStore } from "./auth/adapters.ts";
 import { CHANNELS_BUCKET, ChannelDirectory } from "./auth/channel-directory.ts";
 import { type Adapters, withDeadline } from "./auth/deadline.ts";
-import { createDevelopmentAuth } from "./auth/development.ts";
+import { createDevelopmentAuth, DEVELOPMENT_KEY_ID } from "./auth/development.ts";
 import { eitherAccess, eitherKeys } from "./auth/either.ts";
 import { KEYS_BUCKET, KeyStore } from "./auth/keys/key-store.ts";
 import { KvSessions, SESSIONS_BUCKET } from "./auth/sessions/kv-sessions.ts";
@@ -23,6 +23,12 @@ export interface Identity {
   readonly keys?: KeyStore | undefined;
   readonly kvSessions?: KvSessions | undefined;
   readonly directory?: ChannelDirectory | undefined;
+  /**
+   * Whether the key has not been revoked, by its id; absent where an application knows, which is not asked by ids.
+   *
+   * @throws StoreUnavailableError
+   */
+  readonly isKnownKey?: ((keyId: string) => boolean) | undefined;
   close(): void;
 }
 
@@ -72,7 +78,10 @@ export async function openIdentity({ nc, log, config, logger, adapters }: Identi
       access: ownAccess ?? (directory as ChannelAccess),
     };
     const asked = withDeadline(withDevelopment(kept, config, adapters), config.authTimeoutMs);
-    return { ...asked, keys, kvSessions, directory, close: () => stores.close() };
+    const hasDevelopmentKey = config.devApiKey !== undefined;
+    const isKnownKey =
+      keys && ((keyId: string) => keys.has(keyId) || (hasDevelopmentKey && keyId === DEVELOPMENT_KEY_ID));
+    return { ...asked, keys, kvSessions, directory, isKnownKey, close: () => stores.close() };
   } catch (error) {
     stores.close();
     throw error;

@@ -9,6 +9,7 @@ interface Answer {
 interface FoundAnswer extends Answer {
   readonly message?: { readonly seq: number; readonly publishId?: string } | null;
   readonly searchedTo?: number;
+  readonly gone?: boolean;
 }
 
 /** What brokers tell a publisher that NATS has let in with its API key. */
@@ -44,9 +45,9 @@ export class BrokerReader implements StreamReader {
     return { epoch, lastSeq, duplicateWindowMs };
   }
 
-  async at(seq: number, messageId: string): Promise<StoredMessage | undefined> {
-    const { message } = await this.#ask<FoundAnswer>("at", { seq, messageId });
-    return stored(message);
+  async at(seq: number, subject: string, messageId: string): Promise<StoredMessage | "gone" | undefined> {
+    const { message, gone } = await this.#ask<FoundAnswer>("at", { seq, subject, messageId });
+    return stored(message) ?? (gone === true ? "gone" : undefined);
   }
 
   async find(subject: string, messageId: string, afterSeq: number): Promise<StoredMessage | undefined> {

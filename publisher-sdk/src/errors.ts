@@ -13,7 +13,7 @@ const POLICY = {
   forbidden: { retryable: false },
   /** NATS refused the credentials: the API key is not valid, or has no scope `publish`. */
   unauthenticated: { retryable: false },
-  /** The log refused the record for good (a sealed stream, another stream on the subject). */
+  /** The log refused the record for good: a sealed stream, another stream on the subject, or something else under the id of its idempotency key. */
   rejected: { retryable: false },
   /** More is waiting than `maxQueueBytes`: wait for some of it (`flush()`), then go on. */
   queue_full: { retryable: true },

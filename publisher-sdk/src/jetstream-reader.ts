@@ -8,10 +8,11 @@ interface ApiAnswer {
   readonly created?: string;
   readonly config?: { readonly duplicate_window?: number };
   readonly state?: { readonly last_seq: number };
-  readonly message?: { readonly seq: number; readonly hdrs?: string };
+  readonly message?: { readonly seq: number; readonly subject: string; readonly hdrs?: string };
 }
 
 interface Message extends StoredMessage {
+  readonly subject: string;
   readonly messageId: string | undefined;
 }
 
@@ -39,9 +40,10 @@ export class JetStreamReader implements StreamReader {
     return { epoch: epochOf(created), lastSeq: state.last_seq, duplicateWindowMs: config.duplicate_window / 1e6 };
   }
 
-  async at(seq: number, messageId: string): Promise<StoredMessage | undefined> {
+  async at(seq: number, subject: string, messageId: string): Promise<StoredMessage | "gone" | undefined> {
     const message = await this.#get({ seq });
-    return message?.messageId === messageId ? message : undefined;
+    if (message === undefined) return "gone";
+    return message.subject === subject && message.messageId === messageId ? message : undefined;
   }
 
   async find(subject: string, messageId: string, afterSeq: number): Promise<StoredMessage | undefined> {
@@ -60,9 +62,9 @@ export class JetStreamReader implements StreamReader {
   async #get(query: { seq?: number; last_by_subj?: string; next_by_subj?: string }): Promise<Message | undefined> {
     const answer = await this.#ask("MSG.GET", query);
     if (answer.message !== undefined) {
-      const { seq, hdrs } = answer.message;
+      const { seq, subject, hdrs } = answer.message;
       const block = hdrs === undefined ? "" : Buffer.from(hdrs, "base64").toString();
-      return { seq, messageId: headerOf(block, "Nats-Msg-Id"), publishId: headerOf(block, PUBLISH_ID_HEADER) };
+      return { seq, subject, messageId: headerOf(block, "Nats-Msg-Id"), publishId: headerOf(block, PUBLISH_ID_HEADER) };
     }
     if (answer.error?.err_code === NO_MESSAGE) return undefined;
     throw new Error(`stream ${this.#stream}: ${answer.error?.description ?? "unreadable answer"}`);

@@ -1,10 +1,23 @@
+import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import { createMessageIds, idempotentMessageId } from "./message-id.ts";
 
-test("a publisher's ids share 128 random bits and count up", () => {
-  const next = createMessageIds(new Uint8Array(16).fill(255));
-  expect([next(), next()]).toEqual(["f5lxx1zz5pnorynqglhzmsp33-0", "f5lxx1zz5pnorynqglhzmsp33-1"]);
-  expect(createMessageIds()()).not.toBe(createMessageIds()());
+test("an id is 128 random bits of its own, and follows from no other", () => {
+  const asked: Uint8Array[] = [];
+  const next = createMessageIds((bytes) => {
+    const random = randomBytes(bytes);
+    asked.push(random);
+    return random;
+  });
+  const ids = Array.from({ length: 1_000 }, next);
+  expect(Buffer.concat(ids.map((id) => Buffer.from(id, "base64url")))).toEqual(
+    Buffer.concat(asked).subarray(0, 16_000),
+  );
+  expect(new Set(ids.map((id) => id.length))).toEqual(new Set([22]));
+  // By default too, and whoever makes them.
+  const [one, other] = [createMessageIds(), createMessageIds()];
+  const made = Array.from({ length: 1_000 }, () => [one(), other()]).flat();
+  expect(new Set([...ids, ...made]).size).toBe(3_000);
 });
 
 test("an idempotency key's id depends on channel, key and secret, and on nothing else", () => {

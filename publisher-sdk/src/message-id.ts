@@ -1,13 +1,22 @@
 import { createHash, createHmac, randomBytes } from "node:crypto";
 
+const ID_BYTES = 16;
+/** Random bytes are asked for in bulk: so many cost little more than those of one id. */
+const POOL_BYTES = 256 * ID_BYTES;
+
 /**
- * Message ids of ordinary records: a random 128-bit publisher id and a counter. JetStream deduplicates over the whole
- * stream, so an id that could be guessed would let one team suppress another's events by using it first.
+ * Message ids of ordinary records: 128 random bits each. JetStream deduplicates over the whole stream, so an id that could
+ * be guessed would let one team suppress another's events by using it first; and it tells any publisher who asks the last id
+ * that it stored (`Nats-Expected-Last-Msg-Id`), so none may follow from another.
  */
-export function createMessageIds(random: Uint8Array = randomBytes(16)): () => string {
-  const publisherId = BigInt(`0x${Buffer.from(random).toString("hex")}`).toString(36);
-  let count = 0;
-  return () => `${publisherId}-${(count++).toString(36)}`;
+export function createMessageIds(random: (bytes: number) => Uint8Array = randomBytes): () => string {
+  let pool = Buffer.alloc(0);
+  return () => {
+    if (pool.length === 0) pool = Buffer.from(random(POOL_BYTES));
+    const id = pool.toString("base64url", 0, ID_BYTES);
+    pool = pool.subarray(ID_BYTES);
+    return id;
+  };
 }
 
 /**

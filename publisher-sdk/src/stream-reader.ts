@@ -19,8 +19,8 @@ export interface StoredMessage {
  */
 export interface StreamReader {
   facts(): Promise<StreamFacts>;
-  /** The message at a sequence, if it has this `Nats-Msg-Id`; `undefined` if it is not there (any more). */
-  at(seq: number, messageId: string): Promise<StoredMessage | undefined>;
+  /** The message at a sequence, if it is on this subject and has this `Nats-Msg-Id`; `gone` if no message is there (any more). */
+  at(seq: number, subject: string, messageId: string): Promise<StoredMessage | "gone" | undefined>;
   /** The message of a subject with this `Nats-Msg-Id` among those behind `afterSeq`. */
   find(subject: string, messageId: string, afterSeq: number): Promise<StoredMessage | undefined>;
 }

@@ -141,17 +141,31 @@ export class Uplink {
   #stored(flight: Flight, ack: Ack & { kind: "stored" }): void {
     if (ack.duplicate) {
       // Of an ordinary record only we know the id: it was our own attempt. With a key it may have been anybody.
-      if (flight.record.keyed && flight.attempts > 1) {
-        const { messageId } = flight.record.identity;
-        // If the message has been trimmed since, JetStream's word is all there is.
-        this.#check(flight, this.#reader.at(ack.seq, messageId), () => this.#succeed(flight, ack.seq, true));
+      if (flight.record.keyed) {
+        this.#verify(flight, ack.seq);
         return;
       }
     } else if (!this.#tail.acknowledge(ack.seq)) {
       this.#watch.doubt("the stream's sequence went backwards");
       return;
     }
-    this.#succeed(flight, ack.seq, ack.duplicate && flight.record.keyed);
+    this.#succeed(flight, ack.seq, false);
+  }
+
+  /**
+   * Looks at the message that has a key's id already. JetStream compares nothing but ids: taking its word, whoever has
+   * learnt the secret could make an event disappear by using its id first, on another subject.
+   */
+  #verify(flight: Flight, seq: number): void {
+    const { subject, identity } = flight.record;
+    const found = this.#reader.at(seq, subject, identity.messageId).then((message) =>
+      // It has been trimmed since: JetStream's word is all there is.
+      message === "gone" ? { seq, publishId: undefined } : message,
+    );
+    this.#check(flight, found, () => {
+      const why = "the log holds something else under the id of this idempotency key: publish with another key";
+      this.#fail(flight, "rejected", why, true);
+    });
   }
 
   /** Settles the record by the message that the log has, or goes on if it has none. */

@@ -169,6 +169,46 @@ describe("channels over HTTP", () => {
     expect((await admin().get("/v1/channels")).body).toEqual({ channels: [] });
   });
 
+  it("[KEYS-2] [CHANNELS-2] are listed in pages, as keys are", async () => {
+    const ids = ["p1", "p2", "p3", "p4", "p5"].map((id) => `spec:${id}`);
+    for (const id of ids) expect((await admin().put(`/v1/channels/${id}`)).status).toBe(201);
+    const page = async (query: string) => (await admin().get(`/v1/channels?${query}`)).body;
+    expect(await page("limit=2")).toEqual({ channels: ids.slice(0, 2), next: "spec:p2" });
+    expect(await page("limit=2&after=spec:p2")).toEqual({ channels: ids.slice(2, 4), next: "spec:p4" });
+    expect(await page("limit=2&after=spec%3Ap4")).toEqual({ channels: ids.slice(4) });
+    for (const id of ids) expect((await admin().delete(`/v1/channels/${id}`)).status).toBe(204);
+    // A place that is gone is a place all the same.
+    expect(await page("limit=2&after=spec:p2")).toEqual({ channels: [] });
+
+    const made: string[] = [];
+    for (let n = 0; n < 3; n++) made.push((await newKey({ scopes: ["publish"] })).keyId);
+    const seen: string[] = [];
+    let query = "limit=1";
+    for (;;) {
+      const { status, body } = await admin().get(`/v1/keys?${query}`);
+      expect(status).toBe(200);
+      const { keys, next } = body as { keys: { keyId: string }[]; next?: string };
+      expect(keys).toHaveLength(1);
+      seen.push(...keys.map(({ keyId }) => keyId));
+      if (next === undefined) break;
+      query = `limit=1&after=${encodeURIComponent(next)}`;
+    }
+    const all = (await admin().get("/v1/keys")).body as { keys: { keyId: string; createdAt: string }[] };
+    expect(seen).toEqual(all.keys.map(({ keyId }) => keyId));
+    expect(seen).toEqual(expect.arrayContaining(made));
+    const times = all.keys.map(({ createdAt }) => createdAt);
+    expect(times).toEqual([...times].sort());
+    for (const keyId of made) await admin().delete(`/v1/keys/${keyId}`);
+    for (const path of ["/v1/keys", "/v1/channels"]) {
+      for (const broken of ["limit=0", "limit=1001", "limit=x", "limit=1&limit=2", "before=x", "after=%zz"]) {
+        expect(await admin().get(`${path}?${broken}`)).toMatchObject({
+          status: 400,
+          body: { error: { code: "bad_request" } },
+        });
+      }
+    }
+  });
+
   it("[ERROR-3] a subscription ends when its channel becomes another team's", async () => {
     await using others = await startBroker({
       nats,

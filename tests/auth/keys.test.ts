@@ -1,3 +1,4 @@
+import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ChannelDirectory } from "../../broker/src/auth/channel-directory.ts";
 import { KeyStore } from "../../broker/src/auth/keys/key-store.ts";
@@ -217,6 +218,50 @@ describe("keys while the store is away", () => {
     await a.create({ teamId: "t1", scopes: ["publish"] });
     const { key } = await a.create({ teamId: "t1", scopes: ["publish"] });
     await expect.poll(() => b.verifyKey(key)).toBeDefined();
+  });
+});
+
+describe("keys whose bucket somebody has", () => {
+  const EMPTY = (nc: NatsConnection, name: string) => nc.request(`$JS.API.STREAM.PURGE.KV_${name}`);
+
+  it.each([
+    ["emptied", EMPTY],
+    [
+      "emptied and written to as often",
+      async (nc: NatsConnection, name: string) => {
+        await EMPTY(nc, name);
+        const bucket = await openNatsBucket(nc, name);
+        for (const key of ["x", "y"]) await bucket.create(key, Buffer.from("no key"));
+      },
+    ],
+    [
+      "deleted and made anew with as many writes",
+      async (nc: NatsConnection, name: string) => {
+        await nc.request(`$JS.API.STREAM.DELETE.KV_${name}`);
+        const bucket = await openNatsBucket(nc, name);
+        for (const key of ["x", "y"]) await bucket.create(key, Buffer.from("no key"));
+      },
+    ],
+  ])("%s let nobody in after the next look, which says whose connections must go", async (_what, change) => {
+    let looking: Bucket | undefined;
+    await using keys = await views(async (bucket) => {
+      looking ??= bucket;
+      return KeyStore.open({ bucket, auditIntervalMs: 100, staleMs: 100_000 });
+    }, 1);
+    const [store] = keys.all;
+    const made = [
+      await store.create({ teamId: "t1", scopes: ["admin"] }),
+      await store.create({ teamId: "t1", scopes: ["publish"] }),
+    ];
+    const revoked: string[] = [];
+    store.onRevoked((each) => each.type === "api_key" && revoked.push(each.keyId));
+    await change(keys.nc[0] as NatsConnection, looking?.name ?? "");
+    const PATIENCE = { timeout: 10_000 };
+    for (const { key } of made) await expect.poll(() => store.verifyKey(key), PATIENCE).toBeUndefined();
+    expect(revoked.sort()).toEqual(made.map(({ keyId }) => keyId).sort());
+    // And it goes on from there.
+    const { key } = await store.create({ teamId: "t1", scopes: ["publish"] });
+    expect(await store.verifyKey(key)).toMatchObject({ teamId: "t1" });
   });
 });
 

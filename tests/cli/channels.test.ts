@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { CHANNELS_BUCKET } from "../../broker/src/auth/channel-directory.ts";
+import { openNatsBucket } from "../../broker/src/store/nats-bucket.ts";
 import { createApiClient } from "../auth/api-client.ts";
+import { connectNats } from "../support/nats-connect.ts";
 import { type AdminRig, createAdminRig, expectRefusal, WAYS } from "./administering.ts";
-import { kata } from "./rig.ts";
+import { kata, TEAM } from "./rig.ts";
 
 let rig: AdminRig;
 
@@ -43,9 +46,35 @@ describe.each(WAYS)("kata channels, %s", (way) => {
     expect((await rig.ok(way, "channels", "list", "--json")).stdout).toBe("[]\n");
   });
 
+  it("list shows all there are, however many an answer of the broker has", async () => {
+    const nc = await connectNats(rig.nats.url);
+    try {
+      const bucket = await openNatsBucket(nc, CHANNELS_BUCKET);
+      const ids = Array.from({ length: 1_001 }, (_, n) => `many${String(n).padStart(4, "0")}`);
+      await Promise.all(ids.map((each) => bucket.create(`agent.${each}`, Buffer.from(TEAM))));
+      const all = ids.map((each) => `agent:${each}`);
+      const listed = async () => JSON.parse((await rig.ok(way, "channels", "list", "--json")).stdout) as string[];
+      // The broker hears of the last of them a moment later.
+      await expect.poll(listed, { timeout: 20_000 }).toEqual(all);
+      const entries = await Promise.all(ids.map((each) => bucket.get(`agent.${each}`)));
+      await Promise.all(entries.map((entry) => entry && bucket.delete(entry.key, entry.revision)));
+      await expect.poll(listed, { timeout: 20_000 }).toEqual([]);
+    } finally {
+      await nc.close();
+    }
+  });
+
   it("to remove one that is nobody's is one line and exit code 1", async () => {
     expectRefusal(await rig.run(way, "channels", "remove", "spec:nobodys"), /has not registered/);
   });
+});
+
+it("--nats alone takes NATS_URL, where no list of processes shows its password", async () => {
+  const list = (env: Record<string, string>) => kata(["channels", "list", "--team", TEAM, "--json", "--nats"], env);
+  await using there = list({ NATS_URL: rig.nats.url });
+  expect(await there.ended).toMatchObject({ code: 0, stdout: "[]\n" });
+  await using nowhere = list({ NATS_URL: "" });
+  expectRefusal(await nowhere.ended, /NATS_URL: set it/);
 });
 
 it.each<[string, string[], RegExp]>([

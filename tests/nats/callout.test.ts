@@ -1,3 +1,4 @@
+import { type Socket, connect as tcp } from "node:net";
 import { createPublisher } from "@kata/publisher";
 import { connect } from "@nats-io/transport-node";
 import { expect, test, vi } from "vitest";
@@ -148,7 +149,7 @@ test("nats-server alone can ask who is let in: it lets nobody else speak there, 
 
 test("[NATS-3] the connection of a key ends when the key does, and it is not let in again", async () => {
   await using rig = await createNatsRig();
-  const key = rig.keys.add("t1", { expiresAt: Date.now() + 2_000 });
+  const key = rig.keys.add("t1", { expiresAt: Date.now() + 5_000 });
   const nc = await connectKey(rig.nats, key);
   await nc.closed();
   expect(await knock(connectKey(rig.nats, key))).toBe("refused");
@@ -163,6 +164,39 @@ test("hundreds who want in at once with nothing valid stop nobody who is in, and
   await publisher.publish("agent:a1", { type: "log_entry", payload: { message: "m" } });
   expect(new Set(await Promise.all(crowd))).toEqual(new Set(["refused"]));
   await vi.waitFor(async () => expect(await knock(connectKey(rig.nats, key))).toBe("let in"), { timeout: 15_000 });
+});
+
+test("one address that knocks on and on with what is not valid keeps a publisher at another out of nothing", async () => {
+  await using rig = await createNatsRig();
+  const key = rig.keys.add("t1");
+  const sockets = new Set<Socket>();
+  const knockRaw = () => {
+    const socket = tcp({ port: rig.nats.port, host: "127.0.0.1", localAddress: "127.0.0.2" });
+    sockets.add(socket);
+    socket.on("error", () => undefined).on("close", () => sockets.delete(socket));
+    socket.once("data", () =>
+      socket.write('CONNECT {"auth_token":"kat_live_x_0123456789abcdef","verbose":false}\r\nPING\r\n'),
+    );
+  };
+  // 500 a second, and nobody waits for the answer.
+  const flood = setInterval(() => {
+    for (let i = 0; i < 5; i++) knockRaw();
+    for (const socket of [...sockets].slice(0, -200)) socket.destroy();
+  }, 10);
+  try {
+    const lines = () => rig.warnings.map(({ line }) => line);
+    await vi.waitFor(
+      () =>
+        expect(lines()).toContain(
+          "too much comes from one address at NATS that is not let in: it is not looked at for a while",
+        ),
+      { timeout: 10_000 },
+    );
+    for (let i = 0; i < 10; i++) expect(await knock(connectKey(rig.nats, key))).toBe("let in");
+  } finally {
+    clearInterval(flood);
+    for (const socket of sockets) socket.destroy();
+  }
 });
 
 test("of several brokers one answers; each of them may go", async () => {

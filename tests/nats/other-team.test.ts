@@ -1,6 +1,7 @@
 import { createPublisher } from "@kata/publisher";
 import { headers } from "@nats-io/transport-node";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { inboxPrefixOf } from "../../broker/src/callout/permissions.ts";
 import { idempotentMessageId } from "../../publisher-sdk/src/message-id.ts";
 import { connectRaw } from "../support/raw-client.ts";
 import { readLog } from "../support/stream.ts";
@@ -28,6 +29,70 @@ test("[NATS-5] message ids that another team can think of suppress nothing", asy
   expect(await readLog(rig.inside, subject)).toHaveLength(2);
   await attacker.close();
 });
+
+test("[NATS-5] the last message id, which JetStream tells whoever asks, is no help to guess the next", async () => {
+  await using rig = await createNatsRig();
+  await using publisher = await createPublisher({ servers: rig.nats.publicUrl, apiKey: rig.keys.add("t1") });
+  const attacker = await connectKey(rig.nats, rig.keys.add("t2"));
+  const send = async (name: string, value: string) => {
+    const head = headers();
+    head.set(name, value);
+    const answer = await attacker.request("kata.team.t2", "x", { headers: head, timeout: 5_000 });
+    return answer.json<{ error?: { description: string } }>();
+  };
+  await publisher.publish("team:t1", event("0"));
+  const { error } = await send("Nats-Expected-Last-Msg-Id", "guess");
+  const stored = await readLog(rig.inside, "kata.team.t1");
+  const known = stored[0]?.messageId ?? "";
+  expect(error?.description).toContain(known);
+  // What follows it if ids count, at their end or behind a dash.
+  const [base, count = "0"] = known.split("-") as [string, string?];
+  for (let i = 1; i <= 25; i++) {
+    await send("Nats-Msg-Id", `${base}-${(Number.parseInt(count, 36) + i).toString(36)}`);
+    const next = Buffer.from(known, "base64url");
+    next[next.length - 1] = (next.at(-1) ?? 0) + i;
+    await send("Nats-Msg-Id", next.toString("base64url"));
+  }
+  await publisher.publishMany(
+    "team:t1",
+    Array.from({ length: 3 }, (_, i) => event(`${i + 1}`)),
+  );
+  for (let i = 4; i < 8; i++) await publisher.publish("team:t1", event(`${i}`));
+  const log = await readLog(rig.inside, "kata.team.t1");
+  expect(log.flatMap(({ lines }) => lines.map((each) => JSON.parse(each).payload.message))).toEqual(
+    Array.from({ length: 8 }, (_, i) => `${i}`),
+  );
+  await attacker.close();
+});
+
+test.each([
+  ["another team's, by one whose key of this team was revoked", "t2", "kata.team.t2"],
+  ["another of the team, by one who is limited to it", "t1", "kata.team.t1.agent.mine"],
+])(
+  "[NATS-5] an idempotency key's id that was used first for another channel (%s) is an error, never a duplicate",
+  async (_, teamId, subject) => {
+    await using rig = await createNatsRig();
+    const limited = rig.keys.add("t1", { channels: ["agent:mine"] });
+    const former = await connectKey(rig.nats, limited);
+    const about = await former.request("kata.publisher.t1.about");
+    const secret = Buffer.from(about.json<{ idempotencySecret: string }>().idempotencySecret, "base64url");
+    const attacker = teamId === "t1" ? former : await connectKey(rig.nats, rig.keys.add(teamId));
+    const head = headers();
+    head.set("Nats-Msg-Id", idempotentMessageId("kata.team.t1.spec.orders", "order-1", secret));
+    await attacker.request(subject, line({ message: "first" }), { headers: head, timeout: 5_000 });
+    await using publisher = await createPublisher({ servers: rig.nats.publicUrl, apiKey: rig.keys.add("t1") });
+    const order = (idempotencyKey: string) => ({ ...event("pay 100"), idempotencyKey });
+    await expect(publisher.publish("spec:orders", order("order-1"))).rejects.toMatchObject({
+      code: "rejected",
+      stored: "no",
+      message: expect.stringContaining("publish with another key"),
+    });
+    // With another key it is stored.
+    expect(await publisher.publish("spec:orders", order("order-2"))).toMatchObject({ duplicate: false });
+    expect(await readLog(rig.inside, "kata.team.t1.spec.orders")).toHaveLength(1);
+    for (const nc of new Set([former, attacker])) await nc.close();
+  },
+);
 
 test("forged headers, fields and records of 1 MB change nothing for the other team and its reader", async () => {
   await using rig = await createNatsRig();
@@ -88,19 +153,24 @@ test("[NATS-4] what a broker tells a publisher says nothing of other teams, not 
     (await nc.request(`kata.publisher.${op}`, JSON.stringify(body))).json();
   const found = { message: { seq, publishId: "p1" } };
   const subject = "kata.team.t1";
-  expect(await ask(owner, "t1.at", { seq, messageId: "known" })).toEqual(found);
+  expect(await ask(owner, "t1.at", { subject, seq, messageId: "known" })).toEqual(found);
   expect(await ask(owner, "t1.find", { subject, messageId: "known", afterSeq: 0 })).toEqual(found);
-  // Its own, but by another id than it knows; behind it; one that is not there.
+  // Its own, but by another id than it knows, or on another subject; behind it; one that is not there.
   const nothing = { message: null };
-  expect(await ask(owner, "t1.at", { seq, messageId: "unknown" })).toEqual(nothing);
-  expect(await ask(owner, "t1.at", { seq: seq + 1, messageId: "known" })).toEqual(nothing);
+  expect(await ask(owner, "t1.at", { subject, seq, messageId: "unknown" })).toEqual(nothing);
+  expect(await ask(owner, "t1.at", { subject: "kata.team.t1.spec.s1", seq, messageId: "known" })).toEqual(nothing);
+  const gone = { message: null, gone: true };
+  expect(await ask(owner, "t1.at", { subject, seq: seq + 1, messageId: "known" })).toEqual(gone);
   expect(await ask(owner, "t1.find", { subject, messageId: "known", afterSeq: seq })).toEqual(nothing);
-  // The other team gets the same answer for what is there and for what is not.
-  expect(await ask(other, "t2.at", { seq, messageId: "known" })).toEqual(nothing);
-  expect(await ask(other, "t2.at", { seq: seq + 1, messageId: "known" })).toEqual(nothing);
+  // The other team gets the same answer whatever stands there, and whether or not it knows the id.
+  for (const messageId of ["known", "unknown"]) {
+    expect(await ask(other, "t2.at", { subject: "kata.team.t2", seq, messageId })).toEqual(nothing);
+    expect(await ask(other, "t2.at", { subject: "kata.team.t2", seq: seq + 1, messageId })).toEqual(gone);
+  }
   const refusal = { error: { code: "bad_request", message: expect.any(String) } };
   for (const foreign of [subject, "kata.team.t1.agent.a1", "kata.team.>", "kata.team.*", ">", "kata.team.t2.>"]) {
     expect(await ask(other, "t2.find", { subject: foreign, messageId: "known", afterSeq: 0 })).toEqual(refusal);
+    expect(await ask(other, "t2.at", { subject: foreign, messageId: "known", seq })).toEqual(refusal);
   }
   const secrets = await Promise.all([ask(owner, "t1.about", ""), ask(other, "t2.about", "")]);
   expect(secrets).toEqual([
@@ -121,11 +191,12 @@ test("[NATS-4] bad questions are answered, and the service goes on", async () =>
     ["at", ""],
     ["at", "null"],
     ["at", "[]"],
-    ["at", '{"seq":1}'],
-    ["at", '{"seq":0,"messageId":"x"}'],
-    ["at", '{"seq":1.5,"messageId":"x"}'],
-    ["at", '{"seq":"1","messageId":"x"}'],
-    ["at", JSON.stringify({ seq: 1, messageId: "x".repeat(257) })],
+    ["at", '{"subject":"kata.team.t1","seq":1}'],
+    ["at", '{"seq":1,"messageId":"x"}'],
+    ["at", '{"subject":"kata.team.t1","seq":0,"messageId":"x"}'],
+    ["at", '{"subject":"kata.team.t1","seq":1.5,"messageId":"x"}'],
+    ["at", '{"subject":"kata.team.t1","seq":"1","messageId":"x"}'],
+    ["at", JSON.stringify({ subject: "kata.team.t1", seq: 1, messageId: "x".repeat(257) })],
     ["find", '{"messageId":"x","afterSeq":0}'],
     ["find", '{"subject":"kata.team.t1","messageId":"","afterSeq":0}'],
     ["find", '{"subject":"kata.team.t1","messageId":"x","afterSeq":-1}'],
@@ -155,6 +226,35 @@ test("a team that asks too much at a time is told so, and another is answered me
   expect(refused.length).toBeGreaterThan(0);
   expect(new Set(refused.map(({ error }) => error?.code))).toEqual(new Set(["unavailable"]));
   expect((await calm).json()).toMatchObject({ lastSeq: expect.any(Number) });
+  await flooding.close();
+  await other.close();
+});
+
+test("a team that asks without end is answered so often, and another as before", async () => {
+  await using rig = await createNatsRig();
+  const key = rig.keys.add("t1");
+  const flooding = await connectKey(rig.nats, key);
+  const other = await connectKey(rig.nats, rig.keys.add("t2"));
+  const inbox = `${inboxPrefixOf(key)}.flood`;
+  let answers = 0;
+  flooding.subscribe(inbox, { callback: () => void answers++ });
+  const startedAt = performance.now();
+  // Half of it cheap to refuse, half of it work.
+  for (let i = 0; i < 20_000; i++) {
+    flooding.publish(`kata.publisher.t1.${i % 2 === 0 ? "nonsense" : "stream"}`, "", { reply: inbox });
+  }
+  await flooding.flush();
+  for (const op of ["about", "stream"]) {
+    expect((await other.request(`kata.publisher.t2.${op}`)).json()).not.toHaveProperty("error");
+  }
+  // The broker's answers come in the order in which it gave them.
+  await flooding.flush();
+  const seconds = (performance.now() - startedAt) / 1_000;
+  expect(answers).toBeGreaterThan(0);
+  expect(answers).toBeLessThanOrEqual(1_000 + 500 * seconds + 1);
+  await vi.waitFor(async () =>
+    expect((await flooding.request("kata.publisher.t1.stream", "", { timeout: 200 })).json()).toHaveProperty("epoch"),
+  );
   await flooding.close();
   await other.close();
 });

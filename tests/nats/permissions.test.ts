@@ -34,6 +34,11 @@ test("[NATS-2] a publisher may publish to its own team and read its own inbox: n
     "kata.team.t2",
     "kata.team.t2.agent.a1",
     "kata.team.t11",
+    // No channels of its own team.
+    "kata.team.t1.agent",
+    "kata.team.t1.agent.a1.b",
+    "kata.team.t1.room.r1",
+    "kata.team.t1.x",
     "kata.team",
     "kata.publisher.t2.about",
     "kata.publisher.t2.find",

@@ -1,8 +1,11 @@
 import { createPublisher } from "@kata/publisher";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { expect, test, vi } from "vitest";
+import { KEYS_BUCKET, KeyStore } from "../../broker/src/auth/keys/key-store.ts";
+import { openNatsBucket } from "../../broker/src/store/nats-bucket.ts";
 import { startBroker } from "../support/broker.ts";
 import { startNats } from "../support/nats.ts";
+import { connectNats } from "../support/nats-connect.ts";
 import { CALLOUT } from "../support/nats-secrets.ts";
 import { readLog } from "../support/stream.ts";
 import { connectKey, createNatsRig, knock } from "./rig.ts";
@@ -105,4 +108,33 @@ test("a key made at one broker and revoked at another is gone from NATS, by hand
   expect(deleted.ok).toBe(true);
   await ended(connections);
   expect(await knock(connectKey(nats, key))).toBe("refused");
+});
+
+test("a key that was revoked while no broker was there loses its connections when one is back, and no other does", async () => {
+  await using nats = await startNats();
+  const config = { ...CALLOUT, auditIntervalMs: 5_000, authStaleMs: 60_000 };
+  const before = await startBroker({ nats, config, keptInNats: true });
+  const nc = await connectNats(nats.url);
+  const bucket = await openNatsBucket(nc, KEYS_BUCKET);
+  const store = await KeyStore.open({ bucket, auditIntervalMs: 5_000, staleMs: 60_000 });
+  const [gone, stays] = await Promise.all(
+    ["gone", "stays"].map((name) => store.create({ teamId: "t1", scopes: ["publish"], name })),
+  );
+  if (gone === undefined || stays === undefined) throw new Error("no keys");
+  const connected = async (key: string) => {
+    await vi.waitFor(async () => expect(await knock(connectKey(nats, key))).toBe("let in"), { timeout: 10_000 });
+    return await connectKey(nats, key);
+  };
+  const revoked = [await connected(gone.key), await connected(gone.key)];
+  const others = [await connected(stays.key), await connected(before.apiKey)];
+  await before.close();
+  await store.revoke("t1", gone.keyId);
+  await using _back = await startBroker({ nats, config, keptInNats: true });
+  await vi.waitFor(() => expect(revoked.map((each) => each.isClosed())).toEqual([true, true]), { timeout: 10_000 });
+  // All was done in one go: who is there now stays.
+  expect((await others[0]?.request("kata.team.t1", "still"))?.json()).toMatchObject({ stream: "KATA" });
+  expect((await others[1]?.request("kata.publisher.demo.about"))?.json()).toMatchObject({ teamId: "demo" });
+  for (const each of others) await each.close();
+  store.close();
+  await nc.close();
 });

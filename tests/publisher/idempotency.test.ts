@@ -1,4 +1,6 @@
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { describe, expect, test, vi } from "vitest";
+import { idempotentMessageId } from "../../publisher-sdk/src/message-id.ts";
 import { readLog } from "../support/stream.ts";
 import { createRig, eventIdsOf, LOGINS, numbersOf, repeatedIds, upTo } from "./rig.ts";
 
@@ -20,6 +22,31 @@ describe.each(LOGINS)("with a %s", (login) => {
     expect(again).toEqual({ eventId: first.eventId, duplicate: true });
     expect(elsewhere).toEqual(again);
     expect(numbersOf(await readLog(rig.nc))).toEqual([0]);
+  });
+
+  test("the same key is a duplicate as well when the event that was stored has been trimmed", async () => {
+    await using rig = await createRig({ login });
+    const publisher = await rig.publisher();
+    const first = await publisher.publish("agent:a1", event(0, "order-1"));
+    await publisher.publish("agent:b1", event(1));
+    const { streams } = await jetstreamManager(rig.nc);
+    await streams.purge("KATA", { seq: 2 });
+    expect(await publisher.publish("agent:a1", event(2, "order-1"))).toEqual({
+      eventId: first.eventId,
+      duplicate: true,
+    });
+    expect(numbersOf(await readLog(rig.nc))).toEqual([1]);
+  });
+
+  test("an id that stands on another subject is no duplicate, but an error", async () => {
+    await using rig = await createRig({ login });
+    const publisher = await rig.publisher({ idempotencySecret: "s1" });
+    const messageId = idempotentMessageId("kata.team.t1.agent.a1", "order-1", "s1");
+    await jetstream(rig.nc).publish("kata.team.t2", "", { msgID: messageId });
+    const refused = { code: "rejected", retryable: false, stored: "no" };
+    await expect(publisher.publish("agent:a1", event(0, "order-1"))).rejects.toMatchObject(refused);
+    expect(await publisher.publish("agent:a1", event(1, "order-2"))).toMatchObject({ duplicate: false });
+    expect(numbersOf(await readLog(rig.nc, "kata.team.t1.agent.a1"))).toEqual([1]);
   });
 
   test("a key counts for its channel, and another secret makes other ids", async () => {

@@ -26,13 +26,20 @@ const RULES: readonly Rule[] = [
   { place: "broker/src/delivery", folders: ["broker/src/log"], packages: [WIRE, NODE] },
   { place: "broker/src/store", folders: [], packages: [NATS, NODE] },
   { place: "broker/src/auth", folders: ["broker/src/store"], packages: [WIRE, NODE, /^(jose|zod)$/] },
-  { place: "broker/src/callout", folders: ["broker/src/auth", "broker/src/logger.ts"], packages: [WIRE, NATS, NODE] },
+  // How much of something comes at a time, and from whom: the same at every entrance.
+  { place: "broker/src/limits", folders: [], packages: [NODE] },
+  {
+    place: "broker/src/callout",
+    folders: ["broker/src/auth", "broker/src/limits", "broker/src/logger.ts"],
+    packages: [WIRE, NATS, NODE, /^tweetnacl$/],
+  },
   {
     place: "broker/src/server",
     folders: [
       "broker/src/delivery",
       "broker/src/log",
       "broker/src/auth",
+      "broker/src/limits",
       "broker/src/store/bucket.ts",
       "broker/src/config.ts",
       "broker/src/logger.ts",

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import {
   type ApiKeyAuth,
@@ -80,6 +81,8 @@ export interface BrokerProcess extends TestBroker {
 export async function spawnBroker(options: {
   nats: { readonly url: string };
   env?: Record<string, string>;
+  /** Told every line of its log, and of what it says on stderr. */
+  onLine?: (line: string) => void;
 }): Promise<BrokerProcess> {
   const port = await freePort();
   let child = await launch();
@@ -96,6 +99,9 @@ export async function spawnBroker(options: {
       },
       stdio: ["ignore", "pipe", "pipe"],
     });
+    for (const input of [process_.stdout, process_.stderr]) {
+      if (options.onLine !== undefined) createInterface({ input }).on("line", options.onLine);
+    }
     await listening(process_);
     return process_;
   }

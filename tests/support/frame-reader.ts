@@ -3,6 +3,8 @@ export interface FrameSink {
   /** One whole envelope, `bytes[start, end)`. */
   envelope(bytes: Buffer, start: number, end: number): void;
   ping(payload: Buffer): void;
+  /** Left out where nobody pings the broker. */
+  pong?(payload: Buffer): void;
   /** `code` 1005 if the frame names none. */
   close(code: number, reason: string): void;
 }
@@ -121,7 +123,7 @@ export class FrameReader {
       case PING:
         return this.#sink.ping(bytes.subarray(start, end));
       case PONG:
-        return;
+        return this.#sink.pong?.(bytes.subarray(start, end));
       case CLOSE: {
         const code = end - start < 2 ? 1005 : bytes.readUInt16BE(start);
         return this.#sink.close(code, bytes.toString("utf8", Math.min(end, start + 2), end));

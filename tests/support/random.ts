@@ -10,6 +10,11 @@ export function seededRandom(): Random {
   const seed =
     process.env.KATA_TEST_SEED === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(process.env.KATA_TEST_SEED);
   onTestFailed(() => console.error(`repeat with KATA_TEST_SEED=${seed}`));
+  return randomFrom(seed);
+}
+
+/** A sequence of its own for whoever acts at the same time as others, so that a seed says what each of them does. */
+export function randomFrom(seed: number): Random {
   let state = seed | 0;
   // mulberry32
   return () => {

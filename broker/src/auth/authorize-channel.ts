@@ -1,4 +1,5 @@
 import { parseChannel, subjectOf } from "@kata/protocol/wire";
+import { tellable } from "./adapter-error.ts";
 import type { ChannelAccess } from "./adapters.ts";
 import { mayUse, type Principal } from "./principal.ts";
 
@@ -27,7 +28,7 @@ export async function authorizeChannel(
         ? access.resolveSpecTeamId(channel.id)
         : access.resolveAgentTeamId(channel.id));
     } catch (error) {
-      onAdapterError?.("ChannelAccess", error);
+      onAdapterError?.("ChannelAccess", tellable(error));
       return { errorCode: "unavailable" };
     }
   }

@@ -2,7 +2,7 @@ import { isId, parseChannel } from "@kata/protocol/wire";
 import type { Bucket } from "../store/bucket.ts";
 import { Mirror } from "../store/mirror.ts";
 import type { ChannelAccess } from "./adapters.ts";
-import { TeamQuota } from "./team-quota.ts";
+import { type PageOptions, TeamQuota } from "./team-quota.ts";
 
 /** The bucket that says which team owns which spec and agent. */
 export const CHANNELS_BUCKET = "KATA_CHANNELS";
@@ -16,6 +16,9 @@ export interface ChannelDirectoryOptions {
   /** How many channels a team may register; default: no limit. */
   readonly maxPerTeam?: number | undefined;
 }
+
+/** How often a registration is tried that somebody else was faster than. */
+const ATTEMPTS = 5;
 
 /** What became of the wish to register a channel. */
 export type Registration = "registered" | "already" | "taken" | "invalid";
@@ -54,8 +57,12 @@ export class ChannelDirectory implements ChannelAccess {
       },
       onChange(key, now, before) {
         if (now === before) return;
-        quota.changed(now, before);
-        for (const listener of [...listeners]) listener(key.replace(".", ":"));
+        const place = key.replace(".", ":");
+        quota.changed(
+          now === undefined ? undefined : { teamId: now, place },
+          before === undefined ? undefined : { teamId: before, place },
+        );
+        for (const listener of [...listeners]) listener(place);
       },
     });
     return new ChannelDirectory(options.bucket, mirror, listeners, quota);
@@ -79,13 +86,17 @@ export class ChannelDirectory implements ChannelAccess {
     const key = keyOf(channel);
     if (key === undefined || !isId(teamId)) return "invalid";
     if (this.#mirror.get(key) !== teamId) this.#quota.check(teamId);
-    const revision = await this.#bucket.create(key, Buffer.from(teamId));
-    if (revision !== undefined) {
-      await this.#mirror.reached(revision);
-      return "registered";
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const revision = await this.#bucket.create(key, Buffer.from(teamId));
+      if (revision !== undefined) {
+        await this.#mirror.reached(revision);
+        return "registered";
+      }
+      const entry = await this.#bucket.get(key);
+      if (entry !== undefined) return Buffer.from(entry.value).toString("utf8") === teamId ? "already" : "taken";
+      // Unregistered between the two.
     }
-    const entry = await this.#bucket.get(key);
-    return entry !== undefined && Buffer.from(entry.value).toString("utf8") === teamId ? "already" : "taken";
+    throw new Error("the channel was changed by others again and again: try once more");
   }
 
   /** Whether it was the team's; it is nobody's now. @throws StoreUnavailableError */
@@ -101,10 +112,17 @@ export class ChannelDirectory implements ChannelAccess {
 
   /** The specs and agents of a team, by name. @throws StoreUnavailableError */
   list(teamId: string): string[] {
-    return [...this.#mirror.entries()]
-      .filter(([, owner]) => owner === teamId)
-      .map(([key]) => key.replace(".", ":"))
-      .sort();
+    return [...this.page(teamId, { limit: Number.POSITIVE_INFINITY }).channels];
+  }
+
+  /** Some of them, and behind which the next page begins, if there is one. @throws StoreUnavailableError */
+  page(
+    teamId: string,
+    options: PageOptions,
+  ): { readonly channels: readonly string[]; readonly next?: string | undefined } {
+    this.#mirror.mustBeFresh();
+    const { places, more } = this.#quota.page(teamId, options);
+    return { channels: places, next: more ? places.at(-1) : undefined };
   }
 
   /** The connection to the store is back. */

@@ -2,6 +2,9 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { isId } from "@kata/protocol/wire";
 import type { ApiKeyAuth, ChannelAccess } from "./adapters.ts";
 
+/** The id of the development key, which is no id that the store of keys gives. */
+export const DEVELOPMENT_KEY_ID = "dev";
+
 export interface DevelopmentAuthOptions {
   /** The one key that is let in, with every scope. */
   readonly apiKey: string;
@@ -25,7 +28,7 @@ export function createDevelopmentAuth(options: DevelopmentAuthOptions): { apiKey
       async verifyKey(key) {
         // Digests have one length, so the comparison says nothing about the key.
         if (!timingSafeEqual(digest(key), expected)) return undefined;
-        return { type: "api_key", teamId, keyId: "dev", scopes: ["subscribe", "publish", "admin"] };
+        return { type: "api_key", teamId, keyId: DEVELOPMENT_KEY_ID, scopes: ["subscribe", "publish", "admin"] };
       },
     },
     access: { resolveSpecTeamId: owner, resolveAgentTeamId: owner },

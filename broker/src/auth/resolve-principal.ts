@@ -1,4 +1,5 @@
 import { ERRORS, isId } from "@kata/protocol/wire";
+import { tellable } from "./adapter-error.ts";
 import type { ApiKeyAuth, SessionStore } from "./adapters.ts";
 import { isChannelLimit, type Principal, SCOPES } from "./principal.ts";
 
@@ -59,7 +60,7 @@ async function settle(
     principal = await verify();
     if (principal !== undefined && !isPrincipal(principal)) throw new TypeError("the adapter's answer is no principal");
   } catch (error) {
-    deps.onAdapterError?.(adapter, withoutSecret(error, credential));
+    deps.onAdapterError?.(adapter, tellable(error, credential));
     return refused("unavailable");
   }
   if (principal === undefined) return refused("unauthenticated");
@@ -87,14 +88,6 @@ function isPrincipal(answer: unknown): answer is Principal {
 /** Milliseconds since 1970 that a date can have. */
 function isTime(value: unknown): boolean {
   return Number.isFinite(value) && Math.abs(value as number) <= 8.64e15;
-}
-
-/** An adapter's own words may hold what it was asked about. */
-function withoutSecret(error: unknown, secret: string): unknown {
-  if (!(error instanceof Error)) return error;
-  const text = `${error.message} ${error.stack ?? ""} ${String(error.cause ?? "")}`;
-  if (!text.includes(secret)) return error;
-  return new Error(error.message.replaceAll(secret, "[redacted]"));
 }
 
 function refused(errorCode: "unauthenticated" | "token_expired" | "unavailable"): Resolution {

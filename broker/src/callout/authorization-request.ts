@@ -39,13 +39,23 @@ export function readAuthorizationRequest(jwt: string): AuthorizationRequest {
   }
   const { auth_token, pass } = recordOf(nats.connect_opts);
   const credential = [auth_token, pass].find((each) => typeof each === "string" && each !== "");
-  const { host } = recordOf(client_info);
   return {
     serverId: iss,
     userKey: user_nkey,
     credential: credential as string | undefined,
-    address: typeof host === "string" ? host : "unknown",
+    address: addressOf(client_info),
   };
+}
+
+/** Where the client of a question connects from: enough to count it by, before anything is verified. */
+export function addressIn(jwt: string): string {
+  const { nats } = recordOf(parse(jwt.split(".")[1] ?? ""));
+  return addressOf(recordOf(nats).client_info);
+}
+
+function addressOf(clientInfo: unknown): string {
+  const { host } = recordOf(clientInfo);
+  return typeof host === "string" ? host : "unknown";
 }
 
 function parse(part: string): unknown {

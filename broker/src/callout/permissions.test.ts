@@ -13,7 +13,7 @@ const key = (channels?: readonly string[]): ApiKeyPrincipal => ({
 const ALWAYS = ["kata.publisher.t1.>", "$SYS.REQ.USER.INFO"];
 
 test.each([
-  [undefined, ["kata.team.t1", "kata.team.t1.>"]],
+  [undefined, ["kata.team.t1", "kata.team.t1.spec.*", "kata.team.t1.agent.*"]],
   [[], []],
   [["spec:s1"], ["kata.team.t1.spec.s1"]],
   [["agent:a1", "agent:a1"], ["kata.team.t1.agent.a1"]],

@@ -28,8 +28,8 @@ export function permissionsOf(principal: ApiKeyPrincipal, key: string): Partial<
 
 /** The subjects of the channels that the key may publish to; of its own team, whatever the key is limited to. */
 function channelSubjects({ teamId, channels }: ApiKeyPrincipal): string[] {
-  if (channels === undefined) return [`kata.team.${teamId}`, `kata.team.${teamId}.>`];
-  const subjects = channels.map((limit) => subjectOfLimit(limit, teamId)).filter((each) => each !== undefined);
+  const limits = channels ?? ["team:*", "spec:*", "agent:*"];
+  const subjects = limits.map((limit) => subjectOfLimit(limit, teamId)).filter((each) => each !== undefined);
   return [...new Set(subjects)];
 }
 

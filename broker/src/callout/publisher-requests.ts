@@ -8,8 +8,8 @@ export type PublisherRequest =
   | { readonly op: "stream" }
   /** Where is the message with this id, of this subject, behind this sequence? */
   | { readonly op: "find"; readonly subject: string; readonly messageId: string; readonly afterSeq: number }
-  /** Is the message with this id at this sequence, and who published it? */
-  | { readonly op: "at"; readonly seq: number; readonly messageId: string };
+  /** Is the message with this id, of this subject, at this sequence, and who published it? */
+  | { readonly op: "at"; readonly subject: string; readonly messageId: string; readonly seq: number };
 
 export const PUBLISHER_PREFIX = "kata.publisher.";
 /** No request is longer, bytes. */
@@ -23,6 +23,12 @@ export function isSubjectOf(teamId: string, subject: string): boolean {
   if (!subject.startsWith(`${own}.`)) return false;
   const rest = subject.slice(own.length + 1);
   return rest !== "" && rest.split(".").every((token) => isId(token));
+}
+
+/** Whose question it is, by its subject alone; nats-server lets nobody else ask there. */
+export function teamOf(subject: string): string {
+  const end = subject.indexOf(".", PUBLISHER_PREFIX.length);
+  return subject.slice(PUBLISHER_PREFIX.length, end < 0 ? undefined : end);
 }
 
 /** What is asked on `kata.publisher.<teamId>.<op>`, or what is wrong with it. */
@@ -40,12 +46,12 @@ export function readPublisherRequest(
   if (typeof messageId !== "string" || messageId === "" || messageId.length > MAX_MESSAGE_ID) {
     return { problem: `messageId is a string of 1 to ${MAX_MESSAGE_ID} characters` };
   }
-  if (op === "at") {
-    if (!isSequence(seq) || seq === 0) return { problem: "seq is a sequence of the stream" };
-    return { teamId, request: { op, seq, messageId } };
-  }
   if (typeof channel !== "string" || !isSubjectOf(teamId, channel)) {
     return { problem: "subject is a channel's subject of the team" };
+  }
+  if (op === "at") {
+    if (!isSequence(seq) || seq === 0) return { problem: "seq is a sequence of the stream" };
+    return { teamId, request: { op, subject: channel, messageId, seq } };
   }
   if (!isSequence(afterSeq)) return { problem: "afterSeq is a sequence of the stream, or 0" };
   return { teamId, request: { op, subject: channel, messageId, afterSeq } };

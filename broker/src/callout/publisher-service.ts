@@ -1,8 +1,9 @@
 import { type ErrorCode, STREAM } from "@kata/protocol/wire";
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import type { TeamSecrets } from "../auth/team-secrets.ts";
+import { Buckets } from "../limits/buckets.ts";
 import type { Logger } from "../logger.ts";
-import { isSubjectOf, PUBLISHER_PREFIX, type PublisherRequest, readPublisherRequest } from "./publisher-requests.ts";
+import { PUBLISHER_PREFIX, type PublisherRequest, readPublisherRequest, teamOf } from "./publisher-requests.ts";
 import { createReport } from "./report.ts";
 import { createStoredMessages, type StoredMessages } from "./stored-messages.ts";
 
@@ -11,6 +12,8 @@ const QUEUE = "kata-publisher";
 /** Questions that are worked on at a time, of a team and of all. */
 const TEAM_AT_A_TIME = 8;
 const ALL_AT_A_TIME = 32;
+/** Questions of a team a second that are answered at all, if only with a refusal; twice as many at once. */
+const TEAM_PER_SECOND = 500;
 
 export interface PublisherServiceOptions {
   readonly nc: NatsConnection;
@@ -23,13 +26,14 @@ export interface PublisherServiceOptions {
 /**
  * Answers what publishers have to know and may not ask JetStream themselves, on `kata.publisher.<teamId>.<op>` [NATS-4]. That a
  * question came on a team's subject is the proof that the asker belongs to it: nats-server lets nobody else ask there.
- * An answer says nothing of other teams' messages, not even whether they exist.
+ * An answer says nothing of other teams' messages; how far the log has come is that of all, and no secret.
  */
 export async function servePublishers(options: PublisherServiceOptions): Promise<{ close(): void }> {
   const { nc, secrets, logger, timeoutMs } = options;
   const stored = await createStoredMessages(nc, timeoutMs);
   const report = createReport(logger);
   const busy = new Map<string, number>();
+  const rates = new Buckets({ perSecond: TEAM_PER_SECOND, most: 2 * TEAM_PER_SECOND });
   let all = 0;
 
   const serve = async (msg: Msg): Promise<void> => {
@@ -58,7 +62,8 @@ export async function servePublishers(options: PublisherServiceOptions): Promise
   const subscription = nc.subscribe(`${PUBLISHER_PREFIX}>`, {
     queue: QUEUE,
     callback: (error, msg) => {
-      if (error === null && msg.reply) void serve(msg);
+      // Beyond, silence: an answer would cost as much as what it refuses. Whoever asks rightly asks again.
+      if (error === null && msg.reply && rates.take(teamOf(msg.subject), performance.now())) void serve(msg);
     },
   });
   return {
@@ -84,7 +89,7 @@ async function answerTo(
     case "find":
       return await stored.find(request.subject, request.messageId, request.afterSeq);
     case "at":
-      return await stored.at(request.seq, request.messageId, (subject) => isSubjectOf(teamId, subject));
+      return await stored.at(request.subject, request.messageId, request.seq);
   }
 }
 

@@ -4,8 +4,10 @@ import type { Revocation } from "../auth/revocation.ts";
 import type { TeamSecrets } from "../auth/team-secrets.ts";
 import type { Logger } from "../logger.ts";
 import { serveCallout } from "./callout.ts";
+import { createConnections } from "./connections.ts";
 import { createKicker } from "./kick.ts";
 import { servePublishers } from "./publisher-service.ts";
+import { startSweep } from "./sweep.ts";
 
 export interface NatsEntranceOptions {
   readonly nc: NatsConnection;
@@ -15,6 +17,8 @@ export interface NatsEntranceOptions {
   readonly resolve: (credentials: Credentials) => Promise<Resolution>;
   readonly secrets: TeamSecrets;
   readonly logger: Logger;
+  /** Whether a key has not been revoked; absent where it is not known, and connections of the time before are left alone. */
+  readonly isKnownKey?: ((keyId: string) => boolean) | undefined;
   /** How long NATS may take to answer, milliseconds. */
   readonly timeoutMs: number;
 }
@@ -30,9 +34,13 @@ export interface NatsEntrance {
 export async function serveNats(options: NatsEntranceOptions): Promise<NatsEntrance> {
   const { nc, logger } = options;
   const publishers = await servePublishers(options);
-  const kicker = createKicker(nc, logger);
+  const connections = createConnections(nc);
+  const kicker = createKicker(nc, connections, logger);
   // Last, so that whoever it lets in finds the rest there.
   const callout = serveCallout(options);
+  // NATS has heard by now whom to ask.
+  await nc.flush();
+  const sweep = options.isKnownKey && startSweep(nc, connections, options.isKnownKey, logger);
   return {
     revoked(revocation) {
       callout.revoked(revocation);
@@ -41,6 +49,7 @@ export async function serveNats(options: NatsEntranceOptions): Promise<NatsEntra
     close() {
       callout.close();
       kicker.close();
+      sweep?.close();
       publishers.close();
     },
   };

@@ -12,6 +12,8 @@ export interface FoundMessage {
   readonly message: KnownMessage | null;
   /** Not found up to here, and there is more behind it: ask again after this sequence. */
   readonly searchedTo?: number;
+  /** No message at all is at that sequence, of whichever team: not yet, or not any more. */
+  readonly gone?: true;
 }
 
 /** The header of a record with an idempotency key that says which publish stored it. */
@@ -34,10 +36,11 @@ export async function createStoredMessages(nc: NatsConnection, timeoutMs: number
       };
     },
 
-    /** The message at a sequence, if it is on one of these subjects and has this id. */
-    async at(seq: number, messageId: string, isOurs: (subject: string) => boolean): Promise<FoundMessage> {
+    /** The message at a sequence, if it is on this subject and has this id. */
+    async at(subject: string, messageId: string, seq: number): Promise<FoundMessage> {
       const message = await streams.getMessage(STREAM, { seq });
-      if (message === null || !isOurs(message.subject) || !hasId(message, messageId)) return { message: null };
+      if (message === null) return { message: null, gone: true };
+      if (message.subject !== subject || !hasId(message, messageId)) return { message: null };
       return { message: known(message) };
     },
 

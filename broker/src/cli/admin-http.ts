@@ -24,6 +24,23 @@ export async function ask<T>(to: AdminHttpOptions, request: AdminRequest, answer
   return parsed.data;
 }
 
+/** Asks for a list, page by page. @throws UsageError for a refusal, in the broker's words */
+export async function askAll<T>(
+  to: AdminHttpOptions,
+  path: string,
+  answer: z.ZodType<{ readonly entries: readonly T[]; readonly next?: string | undefined }>,
+): Promise<T[]> {
+  const all: T[] = [];
+  for (let next: string | undefined; ; ) {
+    const query = next === undefined ? "" : `?after=${encodeURIComponent(next)}`;
+    const page = await ask(to, { method: "GET", path: `${path}${query}` }, answer);
+    all.push(...page.entries);
+    // What would be asked for again and again is no next page.
+    if (page.next === undefined || page.next === next) return all;
+    next = page.next;
+  }
+}
+
 /** The same where nothing is to be known but that it was done. */
 export async function tell(to: AdminHttpOptions, request: AdminRequest): Promise<void> {
   await send(to, request);

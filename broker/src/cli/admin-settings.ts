@@ -1,4 +1,5 @@
 import { isId } from "@kata/protocol/wire";
+import { FROM_ENV } from "./from-env.ts";
 import type { OperatorNats } from "./operator.ts";
 import { type CommandLine, readerSettings } from "./settings.ts";
 import { UsageError } from "./usage-error.ts";
@@ -12,7 +13,7 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /**
  * With `--nats` the command works on NATS itself, as whoever runs the brokers; nothing else leads there, so that nobody
- * does it unawares. What would be ignored is refused: a key that was made for another team than was meant is no trifle.
+ * does it unawares; where it stands alone, `NATS_URL` says which. What would be ignored is refused: a key that was made for another team than was meant is no trifle.
  *
  * @throws UsageError if nothing says where, or what says so cannot be used
  */
@@ -29,7 +30,9 @@ export function adminSettings(given: CommandLine, env: Env): AdminTarget {
   const teamId = given.team;
   if (!isId(teamId))
     throw new UsageError("with --nats give --team, too: whose it is ([A-Za-z0-9_-], 1 to 128 characters)");
-  const servers = given.nats.split(",").map(serverOf).join(",");
+  const nats = given.nats === FROM_ENV ? env.NATS_URL || undefined : given.nats;
+  if (nats === undefined) throw new UsageError("--nats without a URL takes that of NATS_URL: set it, or give one");
+  const servers = nats.split(",").map(serverOf).join(",");
   return { nats: { servers, tls: tlsOf(env), replicas: replicasOf(env) }, teamId };
 }
 

@@ -1,11 +1,15 @@
 import { parseChannel } from "@kata/protocol/wire";
 import { z } from "zod";
-import { ask, tell } from "./admin-http.ts";
+import { askAll, tell } from "./admin-http.ts";
 import { adminSettings } from "./admin-settings.ts";
 import { withDirectory } from "./operator.ts";
 import { plain, plainJson } from "./plain.ts";
 import type { CommandLine } from "./settings.ts";
 import { NO_CHANNEL, UsageError } from "./usage-error.ts";
+
+const PageSchema = z
+  .object({ channels: z.array(z.string()), next: z.string().optional() })
+  .transform(({ channels: entries, next }) => ({ entries, next }));
 
 /** Makes a spec or an agent the team's. */
 export async function addChannel(channel: string, options: CommandLine): Promise<number> {
@@ -40,8 +44,7 @@ export async function listChannels(options: CommandLine & { readonly json?: bool
   const to = adminSettings(options, process.env);
   let channels: string[];
   if (to.nats === undefined) {
-    const answer = z.object({ channels: z.array(z.string()) });
-    channels = (await ask(to, { method: "GET", path: "/v1/channels" }, answer)).channels;
+    channels = await askAll(to, "/v1/channels", PageSchema);
   } else {
     const { teamId } = to;
     channels = await withDirectory(to.nats, async (directory) => directory.list(teamId));

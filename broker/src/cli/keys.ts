@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { type CreatedKey, type KeyInfo, problemOf } from "../auth/keys/key-store.ts";
 import { SCOPES, type Scope } from "../auth/principal.ts";
-import { ask, tell } from "./admin-http.ts";
+import { ask, askAll, tell } from "./admin-http.ts";
 import { adminSettings } from "./admin-settings.ts";
 import { parseDuration } from "./duration.ts";
 import { keyIdOf } from "./key-id.ts";
@@ -35,6 +35,9 @@ const ShownKeySchema = z.looseObject({
   expiresAt: z.string().nullable(),
 });
 type ShownKey = z.infer<typeof ShownKeySchema>;
+const PageSchema = z
+  .object({ keys: z.array(ShownKeySchema), next: z.string().optional() })
+  .transform(({ keys: entries, next }) => ({ entries, next }));
 const NewKeySchema = ShownKeySchema.extend({ key: z.string() });
 type NewKey = z.infer<typeof NewKeySchema>;
 
@@ -100,8 +103,7 @@ export async function listKeys(options: KeysOptions): Promise<number> {
   const to = adminSettings(options, process.env);
   let keys: ShownKey[];
   if (to.nats === undefined) {
-    const answer = z.object({ keys: z.array(ShownKeySchema) });
-    keys = (await ask(to, { method: "GET", path: "/v1/keys" }, answer)).keys;
+    keys = await askAll(to, "/v1/keys", PageSchema);
   } else {
     const { teamId } = to;
     keys = await withKeys(to.nats, async (store) => store.list(teamId).map(shown));

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { exit } from "./exit.ts";
+import { FROM_ENV } from "./from-env.ts";
 import type { CreateOptions, KeysOptions, RotateOptions } from "./keys.ts";
 import { plain } from "./plain.ts";
 import type { PublishOptions } from "./publish.ts";
@@ -9,6 +10,9 @@ import type { CreateSessionOptions } from "./sessions.ts";
 import type { CommandLine } from "./settings.ts";
 import type { TailOptions } from "./tail.ts";
 import { UsageError } from "./usage-error.ts";
+
+/** Of what is secret and stands on a command line. */
+const SEEN = "whoever is on this machine sees it in ps: rather set the variable";
 
 const CHANNEL = "team:{id}, spec:{id} or agent:{id}";
 
@@ -24,7 +28,7 @@ program
   .option("--since <eventId>", "start after this event")
   .option("--rewind <amount>", 'start in the past: a number of events, a time (90s, 10m, 2h, 3d), or "all"')
   .option("--url <url>", "broker (default: KATA_URL, then .kata/dev.json)")
-  .option("--api-key <key>", "API key (default: KATA_API_KEY, then .kata/dev.json)")
+  .option("--api-key <key>", `API key (default: KATA_API_KEY, then .kata/dev.json); ${SEEN}`)
   // Each command brings only what it needs: that is half of the time it takes to start.
   .action((channel: string, options: TailOptions) =>
     run(async () => (await import("./tail.ts")).tail(channel, options)),
@@ -37,9 +41,9 @@ program
   .option("--type <type>", "event type", "log_entry")
   .option("--data <json>", "one event's payload; prints its eventId")
   .option("--follow <file>", "an event a line, and what is appended later; - for stdin")
-  .option("--nats <url>", "NATS servers (default: NATS_URL, then .kata/dev.json)")
+  .option("--nats <url>", `NATS servers (default: NATS_URL, then .kata/dev.json); a password here: ${SEEN}`)
   .option("--team <id>", "team that owns the channel (default: KATA_TEAM, then whose the API key is)")
-  .option("--api-key <key>", "API key (default: KATA_API_KEY, then .kata/dev.json)")
+  .option("--api-key <key>", `API key (default: KATA_API_KEY, then .kata/dev.json); ${SEEN}`)
   .action((channel: string, options: PublishOptions) =>
     run(async () => (await import("./publish.ts")).publish(channel, options)),
   );
@@ -105,8 +109,13 @@ administrative(sessions.command("revoke").argument("<sessionId>", "its id, or th
 function administrative(command: Command): Command {
   return command
     .option("--url <url>", "broker (default: KATA_URL, then .kata/dev.json)")
-    .option("--api-key <key>", "API key with the scope admin (default: KATA_API_KEY, then .kata/dev.json)")
-    .option("--nats <url>", "work on NATS itself, as whoever runs the brokers; needs --team")
+    .option("--api-key <key>", `API key with the scope admin (default: KATA_API_KEY, then .kata/dev.json); ${SEEN}`)
+    .addOption(
+      new Option(
+        "--nats [url]",
+        `work on NATS itself, as whoever runs the brokers; needs --team; a password here: ${SEEN}`,
+      ).preset(FROM_ENV),
+    )
     .option("--team <id>", "with --nats: the team");
 }
 

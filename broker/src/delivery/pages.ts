@@ -25,7 +25,7 @@ interface Wanted {
   readonly fail: (error: unknown) => void;
 }
 
-/** How often the oldest page is read that is trimmed as a whole while it is. */
+/** How often the oldest page is read that is trimmed as a whole while it is, or is not there yet where it was asked for. */
 const FRONT_ATTEMPTS = 10;
 
 export interface PagesOptions {
@@ -92,11 +92,11 @@ export class Pages implements PageOwner {
       if (records.length === 0) {
         const newest = await log.head(subject);
         if (newest === undefined || newest.seq < firstSeq) return [];
-        throw new LogUnavailableError("a replica of the log lags behind");
+        // Stored since, or the one that was asked lags behind.
       }
       from = firstSeq;
     }
-    throw new LogUnavailableError("the log is trimmed faster than it can be read");
+    throw new LogUnavailableError("the log is trimmed faster than it can be read, or a replica of it lags behind");
   }
 
   /** What stands at `seq`; `undefined` if nothing does. What lies right behind it is remembered where there is room. */

@@ -4,10 +4,11 @@ import { isUnlimited, type Principal } from "../auth/principal.ts";
 import { QuotaError } from "../auth/team-quota.ts";
 import { StoreUnavailableError } from "../store/bucket.ts";
 import { identify } from "./admit.ts";
+import { lookAgain } from "./authenticate.ts";
 import { receiveBody } from "./body.ts";
 import type { Refusal } from "./refusal.ts";
-import { callerOf, channelOf } from "./request.ts";
-import { answer, answerHead, answerRefusal } from "./respond.ts";
+import { callerOf, channelOf, queryOf } from "./request.ts";
+import { answer, answerHead, answerLast, answerRefusal } from "./respond.ts";
 import type { SessionDeps } from "./session.ts";
 import { EXPLAINED } from "./wire-error.ts";
 
@@ -24,6 +25,8 @@ export interface AdminRequest {
   readonly principal: Principal;
   /** The path's parameter, decoded; empty if there is none. */
   readonly parameter: string;
+  /** As it came, without the `?`. */
+  readonly query: string;
   /** The body as JSON; `undefined` if there was none. */
   readonly body: unknown;
 }
@@ -41,22 +44,29 @@ export function adminRoute(
 ): void {
   const caller = callerOf(res, req, deps.config);
   const parameter = channelOf(req);
+  const query = queryOf(req);
   const maxBytes = Math.min(deps.config.maxBodyBytes, MAX_BODY);
   const room = deps.limits.reserve(maxBytes);
-  if ("code" in room) return answerRefusal(res, room);
+  if ("code" in room) {
+    answerLast(res);
+    return answerRefusal(res, room);
+  }
   const incoming = receiveBody(res, maxBytes);
   const run = async (): Promise<Outcome | undefined> => {
     const identified = await identify(caller, "admin", deps);
     if (identified.refused !== undefined) return identified.refused;
     // A key that is limited to some channels could make one that is not.
     if (!isUnlimited(identified.principal)) return { code: "forbidden", message: EXPLAINED.scope };
-    const body = await incoming.read;
+    const share = deps.limits.share(identified.principal, maxBytes);
+    if ("code" in share) return share;
+    const body = await incoming.read.finally(() => share.leave());
     if (body === "aborted") return undefined;
     if (body === "too large") return { code: "too_large", message: `a body has at most ${maxBytes} bytes here` };
     const parsed = parse(body);
     if (parsed === BAD_JSON) return BAD_JSON;
-    const { principal } = identified;
-    const outcome = await perform({ principal, parameter, body: parsed });
+    const { principal, refused } = lookAgain(identified, deps);
+    if (refused !== undefined) return refused;
+    const outcome = await perform({ principal, parameter, query, body: parsed });
     if ("changed" in outcome && outcome.changed !== undefined) {
       const by = principal.type === "api_key" ? principal.keyId : principal.userId;
       deps.logger.info({ teamId: principal.teamId, by }, outcome.changed);
@@ -70,13 +80,16 @@ export function adminRoute(
       deps.logger.error({ err: error }, "an administrative request failed");
       return { code: "internal", message: "that failed: try again" };
     })
-    .then((outcome) => {
+    .then(async (outcome) => {
+      // What still comes is not kept: it needs no room.
+      room.leave();
+      await incoming.drop();
       if (outcome === undefined || incoming.aborted) return;
+      if (!incoming.whole) answerLast(res);
       if ("code" in outcome) answerRefusal(res, outcome);
       else if (outcome.status === 204) answerHead(res, 204);
       else answer(res, outcome.status, outcome.body);
-    })
-    .finally(() => room.leave());
+    });
 }
 
 const AWAY = "the store cannot be reached now: try again soon";

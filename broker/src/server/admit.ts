@@ -1,7 +1,6 @@
 import type { ErrorCode } from "@kata/protocol/wire";
-import { authorizeChannel } from "../auth/authorize-channel.ts";
-import { mayDo, type Principal, type Scope } from "../auth/principal.ts";
-import { authenticate } from "./authenticate.ts";
+import { mayDo, type Scope } from "../auth/principal.ts";
+import { authenticate, type Known, lookAgain } from "./authenticate.ts";
 import type { Refusal } from "./refusal.ts";
 import type { Caller } from "./request.ts";
 import type { SessionDeps } from "./session.ts";
@@ -11,24 +10,22 @@ export interface Refused {
   readonly refused: Refusal;
 }
 
-export type Identified = { readonly principal: Principal; readonly refused?: undefined } | Refused;
+export type Identified = Known | Refused;
 
-export type Admission =
-  | { readonly principal: Principal; readonly subject: string; readonly refused?: undefined }
-  | Refused;
+export type Admission = (Known & { readonly subject: string }) | Refused;
 
 /** Whether a request may do something: who it is, and what it may do. */
 export async function identify(
   caller: Caller,
   scope: Scope,
-  deps: Pick<SessionDeps, "resolve" | "limits">,
+  deps: Pick<SessionDeps, "resolve" | "limits" | "revokedSince">,
 ): Promise<Identified> {
-  const { principal, refused } = await authenticate(caller, deps);
-  if (refused !== undefined) return { refused };
-  const limited = deps.limits.request(principal);
+  const identity = await authenticate(caller, deps);
+  if (identity.refused !== undefined) return identity;
+  const limited = deps.limits.request(identity.principal);
   if (limited !== undefined) return { refused: limited };
-  if (!mayDo(principal, scope)) return refuse("forbidden", EXPLAINED.scope);
-  return { principal };
+  if (!mayDo(identity.principal, scope)) return refuse("forbidden", EXPLAINED.scope);
+  return identity;
 }
 
 /** The same with a channel: whose it is comes last. */
@@ -36,14 +33,14 @@ export async function admit(
   caller: Caller,
   scope: Scope,
   channel: string,
-  deps: Pick<SessionDeps, "resolve" | "limits" | "access" | "onAdapterError">,
+  deps: Pick<SessionDeps, "resolve" | "limits" | "revokedSince" | "authorize">,
 ): Promise<Admission> {
   const identified = await identify(caller, scope, deps);
   if (identified.refused !== undefined) return identified;
-  const { principal } = identified;
-  const authorized = await authorizeChannel(channel, principal, deps.access, deps.onAdapterError);
+  const authorized = await deps.authorize(channel, identified.principal);
   if (authorized.errorCode !== undefined) return refuse(authorized.errorCode, EXPLAINED[authorized.errorCode]);
-  return { principal, subject: authorized.subject };
+  const identity = lookAgain(identified, deps);
+  return identity.refused === undefined ? { ...identity, subject: authorized.subject } : identity;
 }
 
 function refuse(code: ErrorCode, message: string): Refused {

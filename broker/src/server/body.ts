@@ -1,4 +1,8 @@
 import type { HttpResponse } from "uWebSockets.js";
+import { setTimeout as delay } from "node:timers/promises";
+
+/** How long the rest of a body is waited for that nobody wants any more, milliseconds. */
+const REST_MS = 5_000;
 
 /** A request whose body is on its way. */
 export interface IncomingBody {
@@ -6,34 +10,61 @@ export interface IncomingBody {
   readonly read: Promise<Buffer | "too large" | "aborted">;
   /** Whether the client is gone, before or after its body: the response must not be used any more. */
   readonly aborted: boolean;
+  /** Whether all of it has come. */
+  readonly whole: boolean;
+  /**
+   * Keeps nothing of it any more. Resolves when the rest has come, too, or more than the limit did, or the client is gone, or
+   * five seconds are over: an answer that is given before is often lost (what still comes meets a closed connection), or
+   * leaves a connection behind that uWebSockets.js never closes.
+   */
+  drop(): Promise<void>;
 }
 
 /** Takes in a request's body. Must be called before anything is awaited. */
 export function receiveBody(res: HttpResponse, maxBytes: number): IncomingBody {
   let aborted = false;
+  let whole = false;
+  let dropped = false;
+  let chunks: Buffer[] = [];
+  let size = 0;
+  let finish = (_outcome: Buffer | "too large" | "aborted"): void => undefined;
   const read = new Promise<Buffer | "too large" | "aborted">((resolve) => {
-    let chunks: Buffer[] = [];
-    let size = 0;
-    res.onAborted(() => {
-      aborted = true;
-      resolve("aborted");
-    });
-    res.onData((chunk, isLast) => {
-      size += chunk.byteLength;
-      if (size > maxBytes) {
-        chunks = [];
-        resolve("too large");
-        return;
-      }
-      // The chunk dies with this callback.
-      chunks.push(Buffer.from(new Uint8Array(chunk)));
-      if (isLast) resolve(Buffer.concat(chunks, size));
-    });
+    finish = resolve;
+  });
+  res.onAborted(() => {
+    aborted = true;
+    chunks = [];
+    finish("aborted");
+  });
+  res.onData((chunk, isLast) => {
+    size += chunk.byteLength;
+    whole ||= isLast;
+    if (size > maxBytes) {
+      // uWebSockets.js goes on handing on what comes, also after the answer.
+      dropped = true;
+      chunks = [];
+      return finish("too large");
+    }
+    // The chunk dies with this callback.
+    if (!dropped) chunks.push(Buffer.from(new Uint8Array(chunk)));
+    if (!isLast) return;
+    finish(Buffer.concat(chunks));
+    chunks = [];
   });
   return {
     read,
     get aborted() {
       return aborted;
+    },
+    get whole() {
+      return whole;
+    },
+    async drop() {
+      dropped = true;
+      chunks = [];
+      const over = new AbortController();
+      await Promise.race([read, delay(REST_MS, undefined, { signal: over.signal }).catch(() => undefined)]);
+      over.abort();
     },
   };
 }

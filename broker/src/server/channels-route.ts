@@ -1,9 +1,10 @@
 import type { ChannelDirectory } from "../auth/channel-directory.ts";
 import type { AdminRequest, Outcome } from "./admin-route.ts";
+import { parsePage } from "./page-query.ts";
 import { EXPLAINED } from "./wire-error.ts";
 
 /** What the routes need of the directory. */
-export type ChannelAdmin = Pick<ChannelDirectory, "register" | "unregister" | "list">;
+export type ChannelAdmin = Pick<ChannelDirectory, "register" | "unregister" | "page">;
 
 /** `PUT /v1/channels/{channel}` [CHANNELS-1]. */
 export async function registerChannel(
@@ -27,8 +28,10 @@ export async function registerChannel(
 }
 
 /** `GET /v1/channels` [CHANNELS-2]. */
-export function listChannels(channels: ChannelAdmin, { principal }: AdminRequest): Outcome {
-  return { status: 200, body: { channels: channels.list(principal.teamId) } };
+export function listChannels(channels: ChannelAdmin, { principal, query }: AdminRequest): Outcome {
+  const page = parsePage(query);
+  if ("problem" in page) return { code: "bad_request", message: page.problem };
+  return { status: 200, body: channels.page(principal.teamId, page) };
 }
 
 /** `DELETE /v1/channels/{channel}` [CHANNELS-3]. */

@@ -2,9 +2,10 @@ import { z } from "zod";
 import type { CreatedKey, KeyInfo, KeyStore, NewKey } from "../auth/keys/key-store.ts";
 import { SCOPES } from "../auth/principal.ts";
 import type { AdminRequest, Outcome } from "./admin-route.ts";
+import { parsePage } from "./page-query.ts";
 
 /** What the routes need of the keys; times are milliseconds since 1970. */
-export type KeyAdmin = Pick<KeyStore, "create" | "list" | "rotate" | "revoke">;
+export type KeyAdmin = Pick<KeyStore, "create" | "page" | "rotate" | "revoke">;
 
 const NewKeySchema = z.strictObject({
   scopes: z.array(z.enum(SCOPES)).min(1),
@@ -49,8 +50,11 @@ export async function createKey(keys: KeyAdmin, { principal, body }: AdminReques
 }
 
 /** `GET /v1/keys` [KEYS-2]. */
-export function listKeys(keys: KeyAdmin, { principal }: AdminRequest): Outcome {
-  return { status: 200, body: { keys: keys.list(principal.teamId).map(shown) } };
+export function listKeys(keys: KeyAdmin, { principal, query }: AdminRequest): Outcome {
+  const page = parsePage(query);
+  if ("problem" in page) return { code: "bad_request", message: page.problem };
+  const { keys: listed, next } = keys.page(principal.teamId, page);
+  return { status: 200, body: { keys: listed.map(shown), next } };
 }
 
 /** `POST /v1/keys/{keyId}/rotate` [KEYS-3]. */

@@ -3,10 +3,11 @@ import { isUtf8 } from "node:buffer";
 import type { ErrorCode } from "@kata/protocol/wire";
 import { type EventInput, parseEvents } from "../event-input.ts";
 import { admit } from "./admit.ts";
+import { lookAgain } from "./authenticate.ts";
 import { type IncomingBody, receiveBody } from "./body.ts";
 import type { Refusal } from "./refusal.ts";
 import { type Caller, callerOf, channelOf } from "./request.ts";
-import { answer, answerError, answerRefusal } from "./respond.ts";
+import { answer, answerError, answerLast, answerRefusal } from "./respond.ts";
 import type { SessionDeps } from "./session.ts";
 
 /** What publishing over HTTP needs beyond what a session needs. */
@@ -27,35 +28,48 @@ export function publishRoute(res: HttpResponse, req: HttpRequest, deps: PublishD
   const length = /^\d+$/.test(announced) ? Number(announced) : maxBodyBytes;
   if (length > maxBodyBytes) return answerError(res, "too_large", tooLarge(maxBodyBytes));
   const room = deps.limits.reserve(length);
-  if ("code" in room) return answerRefusal(res, room);
+  if ("code" in room) {
+    answerLast(res);
+    return answerRefusal(res, room);
+  }
   const body = receiveBody(res, maxBodyBytes);
-  publish(res, body, { channel, caller }, deps)
-    .catch((error: unknown) => {
+  publish(body, { channel, caller, length }, deps)
+    .catch((error: unknown): Refusal => {
       deps.logger.error({ err: error }, "a publish request failed");
-      if (!body.aborted) answerError(res, "internal", "publishing failed: try again");
+      return { code: "internal", message: "publishing failed: try again" };
     })
-    .finally(() => room.leave());
+    .then(async (outcome) => {
+      // What still comes is not kept: it needs no room.
+      room.leave();
+      await body.drop();
+      if (body.aborted) return;
+      if (!body.whole) answerLast(res);
+      if ("code" in outcome) answerRefusal(res, outcome);
+      else answer(res, 201, outcome);
+    });
+}
+
+interface Stored {
+  readonly eventIds: readonly string[];
 }
 
 async function publish(
-  res: HttpResponse,
   incoming: IncomingBody,
-  { channel, caller }: { readonly channel: string; readonly caller: Caller },
+  { channel, caller, length }: { readonly channel: string; readonly caller: Caller; readonly length: number },
   deps: PublishDeps,
-): Promise<void> {
-  const fail = (code: ErrorCode, message: string) => {
-    if (!incoming.aborted) answerError(res, code, message);
-  };
-  const refuse = (refusal: Refusal) => {
-    if (!incoming.aborted) answerRefusal(res, refusal);
-  };
+): Promise<Stored | Refusal> {
+  const fail = (code: ErrorCode, message: string): Refusal => ({ code, message });
   const admission = await admit(caller, "publish", channel, deps);
-  if (admission.refused !== undefined) return refuse(admission.refused);
-  const body = await incoming.read;
-  if (body === "aborted") return;
+  if (admission.refused !== undefined) return admission.refused;
+  const share = deps.limits.share(admission.principal, length);
+  if ("code" in share) return share;
+  const body = await incoming.read.finally(() => share.leave());
+  if (body === "aborted") return fail("bad_request", "the body did not come to its end");
   if (body === "too large") return fail("too_large", tooLarge(deps.config.maxBodyBytes));
-  const limited = deps.limits.publish(admission.principal, body.length);
-  if (limited !== undefined) return refuse(limited);
+  const { principal, refused } = lookAgain(admission, deps);
+  if (refused !== undefined) return refused;
+  const limited = deps.limits.publish(principal, body.length);
+  if (limited !== undefined) return limited;
   let json: unknown;
   try {
     if (!isUtf8(body)) throw new SyntaxError("not UTF-8");
@@ -67,12 +81,11 @@ async function publish(
   if ("problem" in parsed) return fail("invalid_event", parsed.problem);
   if (!deps.log.connected) return fail("unavailable", "the log cannot be reached: NATS is away, try again soon");
   try {
-    const eventIds = await deps.publish(admission.principal.teamId, channel, parsed.events);
-    if (!incoming.aborted) answer(res, 201, { eventIds });
+    return { eventIds: await deps.publish(principal.teamId, channel, parsed.events) };
   } catch (error) {
     const known = deps.publishErrorOf(error);
     if (known === undefined) deps.logger.error({ err: error }, "publishing failed");
-    fail(known?.code ?? "internal", known?.message ?? "publishing failed: try again");
+    return fail(known?.code ?? "internal", known?.message ?? "publishing failed: try again");
   }
 }
 

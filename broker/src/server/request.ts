@@ -1,9 +1,9 @@
 import type { HttpRequest, HttpResponse } from "uWebSockets.js";
 import type { Credentials } from "../auth/resolve-principal.ts";
 import type { BrokerConfig } from "../config.ts";
+import { addressKey } from "../limits/address-key.ts";
 import { readCookie } from "./cookies.ts";
 import { parseCredentials } from "./credentials.ts";
-import { addressKey } from "./limits/address-key.ts";
 import { clientAddress } from "./limits/client-address.ts";
 
 // A request dies with its callback: what is needed later is read here, first.

@@ -27,6 +27,16 @@ export function carry(res: HttpResponse, headers: Readonly<Record<string, string
   carried.set(res, { ...carried.get(res), ...headers });
 }
 
+const last = new WeakSet<HttpResponse>();
+
+/**
+ * The answer to a request ends its connection: what was not read of its body is not worth reading, and uWebSockets.js never
+ * closes a connection whose request was answered before its body had come.
+ */
+export function answerLast(res: HttpResponse): void {
+  last.add(res);
+}
+
 /** Writes what {@link carry} added; for those who write a head of their own. */
 export function writeCarried(res: HttpResponse): void {
   for (const [name, value] of Object.entries(carried.get(res) ?? {})) res.writeHeader(name, value);
@@ -56,7 +66,7 @@ export function answerJson(
     for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
     writeCarried(res);
     // The rest of a body that is too large is not read: the connection is of no further use.
-    res.end(json, status === 413);
+    res.end(json, status === 413 || last.has(res));
   });
 }
 

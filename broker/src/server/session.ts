@@ -8,8 +8,8 @@ import {
   NO_POSITION,
 } from "@kata/protocol";
 import type { ChannelAccess } from "../auth/adapters.ts";
-import { authorizeChannel } from "../auth/authorize-channel.ts";
-import { mayDo, type Principal, samePrincipal } from "../auth/principal.ts";
+import { type Authorization, authorizeChannel } from "../auth/authorize-channel.ts";
+import { mayDo, mayUse, type Principal, samePrincipal } from "../auth/principal.ts";
 import type { Credentials, Resolution } from "../auth/resolve-principal.ts";
 import type { Revocation } from "../auth/revocation.ts";
 import type { BrokerConfig } from "../config.ts";
@@ -21,6 +21,7 @@ import { ORIGIN, positionId } from "../delivery/position.ts";
 import type { Reader, Subscription } from "../delivery/subscription.ts";
 import type { EventLog } from "../log/event-log.ts";
 import type { Logger } from "../logger.ts";
+import { authenticate, lookAgain } from "./authenticate.ts";
 import type { Connection } from "./connection.ts";
 import { ErrorsPerMinute } from "./errors-per-minute.ts";
 import { Lease } from "./lease.ts";
@@ -43,6 +44,12 @@ export interface SessionDeps {
   readonly log: EventLog;
   readonly access: ChannelAccess;
   readonly resolve: (credentials: Credentials) => Promise<Resolution>;
+  /** What was revoked at this time (`performance.now()`) or later; as far back as anybody can be on his way in. */
+  readonly revokedSince: (at: number) => readonly Revocation[];
+  /** As {@link authorizeChannel} says; each team has its share of what is asked at a time. */
+  readonly authorize: (channel: string, principal: Principal) => Promise<Authorization>;
+  /** Whether a channel may have another owner than it had at this time (`performance.now()`); as far back as an answer takes. */
+  readonly ownerChangedSince: (channel: string, at: number) => boolean;
   readonly limits: Limits;
   readonly onAdapterError: (adapter: string, error: unknown) => void;
   readonly logger: Logger;
@@ -55,6 +62,8 @@ interface Slot {
 
 type Command<T extends InboundCommand["type"]> = Extract<InboundCommand, { type: T }>;
 
+const FORBIDDEN: Authorization = { errorCode: "forbidden" };
+
 const NOWHERE = { epoch: "", position: ORIGIN };
 
 /** A client that asks on and on and reads no answer is sent away at so many bytes of answers. */
@@ -65,6 +74,7 @@ export class Session implements Connection {
   readonly transport = "websocket";
   readonly #socket: SessionSocket;
   readonly #deps: SessionDeps;
+  readonly #address: string;
   readonly #framing: Framing;
   readonly #slots = new Map<string, Slot>();
   readonly #errors: ErrorsPerMinute;
@@ -79,8 +89,10 @@ export class Session implements Connection {
   /** Bytes of replies that were sent since the socket last held little. */
   #unreadReplies = 0;
 
-  constructor(socket: SessionSocket, principal: Principal, framing: Framing, deps: SessionDeps) {
+  /** @param address what limits count it by */
+  constructor(socket: SessionSocket, principal: Principal, address: string, framing: Framing, deps: SessionDeps) {
     this.#socket = socket;
+    this.#address = address;
     this.#lease = new Lease(principal);
     this.#framing = framing;
     this.#deps = deps;
@@ -156,7 +168,7 @@ export class Session implements Connection {
 
   ownerChanged(channel: string): void {
     const slot = this.#slots.get(channel);
-    if (slot?.subscription !== undefined) this.#later(this.#reauthorize(channel, slot), { channel });
+    if (slot?.subscription !== undefined) this.#later(this.#reauthorize(channel, slot), { channel }, slot);
   }
 
   /** [CLOSE-3] Says when to come back, then closes. */
@@ -207,10 +219,15 @@ export class Session implements Connection {
   async #reauthorize(channel: string, slot: Slot): Promise<void> {
     const { access, onAdapterError } = this.#deps;
     const { subject, errorCode } = await authorizeChannel(channel, this.#principal, access, onAdapterError);
-    if (this.#slots.get(channel) !== slot || subject !== undefined) return;
+    if (this.#slots.get(channel) === slot && subject === undefined)
+      this.#end(channel, slot, errorCode, EXPLAINED[errorCode]);
+  }
+
+  /** [ERROR-3] No command has failed: it is not counted as one. */
+  #end(channel: string, slot: Slot, code: ErrorCode, message: string): void {
     this.#slots.delete(channel);
     this.#release(slot);
-    this.#refuse(errorCode, EXPLAINED[errorCode], { channel });
+    this.#reply(encodeControl("error", errorPayload(code, message, { channel })));
   }
 
   /** [COMMAND-6] Whether one more command, or ping, is not one too many; `command` is answered if it is. */
@@ -227,7 +244,7 @@ export class Session implements Connection {
   #perform(command: InboundCommand): void {
     switch (command.type) {
       case "subscribe":
-        return this.#later(this.#subscribe(command), command);
+        return this.#subscribe(command);
       case "unsubscribe":
         return this.#unsubscribe(command);
       case "ping":
@@ -237,9 +254,9 @@ export class Session implements Connection {
     }
   }
 
-  async #subscribe(command: Command<"subscribe">): Promise<void> {
-    const { channel, id } = command;
-    const { config, access, delivery, onAdapterError } = this.#deps;
+  #subscribe(command: Command<"subscribe">): void {
+    const { channel } = command;
+    const { config } = this.#deps;
     if (this.#slots.has(channel)) {
       return this.#refuse(
         "already_subscribed",
@@ -258,9 +275,22 @@ export class Session implements Connection {
     if (!mayDo(this.#principal, "subscribe")) return this.#refuse("forbidden", EXPLAINED.scope, command);
     const slot: Slot = {};
     this.#slots.set(channel, slot);
-    const { subject, errorCode } = await authorizeChannel(channel, this.#principal, access, onAdapterError);
-    // Unsubscribed, or gone, in the meantime: that was answered already.
-    if (this.#slots.get(channel) !== slot) return;
+    this.#later(this.#open(command, slot), command, slot);
+  }
+
+  async #open(command: Command<"subscribe">, slot: Slot): Promise<void> {
+    const { channel, id } = command;
+    const { delivery, authorize, ownerChangedSince } = this.#deps;
+    let authorization: Authorization;
+    let since: number;
+    do {
+      since = performance.now();
+      authorization = await authorize(channel, this.#principal);
+      // Unsubscribed, or gone, in the meantime: that was answered already.
+      if (this.#slots.get(channel) !== slot) return;
+    } while (ownerChangedSince(channel, since));
+    // [AUTH-1] can have brought other credentials.
+    const { subject, errorCode } = this.#mayRead(channel) ? authorization : FORBIDDEN;
     if (errorCode !== undefined) {
       this.#slots.delete(channel);
       return this.#refuse(errorCode, EXPLAINED[errorCode], command);
@@ -308,9 +338,15 @@ export class Session implements Connection {
   }
 
   async #authenticate(command: Command<"auth">): Promise<void> {
-    const { principal, errorCode } = await this.#deps.resolve({ token: command.token });
+    const { token } = command;
+    const known = await authenticate(
+      { credentials: { token }, address: this.#address, foreignOrigin: false },
+      this.#deps,
+    );
     if (this.#closed) return;
-    if (errorCode !== undefined) return this.#refuse(errorCode, EXPLAINED[errorCode], command);
+    // Word of what was taken back can have come between that answer and now.
+    const { principal, refused } = known.refused === undefined ? lookAgain(known, this.#deps) : known;
+    if (refused !== undefined) return this.#refuse(refused.code, refused.message, command);
     if (!samePrincipal(principal, this.#principal)) {
       return this.#refuse("forbidden", "these credentials are somebody else's: open a new connection with them", {
         id: command.id,
@@ -323,6 +359,16 @@ export class Session implements Connection {
       ...(command.id === undefined ? {} : { id: command.id }),
     };
     this.#reply(encodeControl("authenticated", payload));
+    // What is being looked up finds out by itself.
+    for (const [channel, slot] of [...this.#slots]) {
+      if (slot.subscription === undefined || this.#mayRead(channel)) continue;
+      this.#end(channel, slot, "forbidden", EXPLAINED.forbidden);
+    }
+  }
+
+  /** Whether the credentials are for reading it, whoever owns it. */
+  #mayRead(channel: string): boolean {
+    return mayDo(this.#principal, "subscribe") && mayUse(this.#principal, channel);
   }
 
   #reply(frame: Buffer): void {
@@ -352,10 +398,16 @@ export class Session implements Connection {
     this.end(CLOSE.tooMuch, reason);
   }
 
-  #later(work: Promise<void>, about: { id?: CommandId | undefined; channel?: string | undefined }): void {
+  /** @param slot the place that the work is about, if it still is the channel's */
+  #later(work: Promise<void>, about: { id?: CommandId | undefined; channel?: string | undefined }, slot?: Slot): void {
     work.catch((error: unknown) => {
       this.#deps.logger.error({ err: error }, "a command failed");
-      if (about.channel !== undefined) this.#slots.delete(about.channel);
+      if (slot !== undefined && about.channel !== undefined) {
+        // Unsubscribed in the meantime, and perhaps subscribed again: that was answered already.
+        if (this.#slots.get(about.channel) !== slot) return;
+        this.#slots.delete(about.channel);
+        this.#release(slot);
+      }
       this.#refuse("internal", "the command failed: try again", about);
     });
   }

@@ -1,6 +1,7 @@
 import type { HttpRequest, HttpResponse } from "uWebSockets.js";
 import type { StartWish } from "../delivery/locate.ts";
 import { admit } from "./admit.ts";
+import { lookAgain } from "./authenticate.ts";
 import type { Connection } from "./connection.ts";
 import type { FanOut } from "./fan-out.ts";
 import { parseQuery } from "./query.ts";
@@ -30,13 +31,17 @@ export function streamRoute(
   const open = async (): Promise<void> => {
     const crowd = deps.limits.arrive(caller.address);
     if (crowd !== undefined) return answerRefusal(res, crowd);
+    const since = performance.now();
     const admission = await admit(caller, "subscribe", channel, deps);
     if (aborted) return;
     if (admission.refused !== undefined) return answerRefusal(res, admission.refused);
+    // Word of what was taken back can have come between that answer and now.
+    const { principal, refused } = lookAgain(admission, deps);
+    if (refused !== undefined) return answerRefusal(res, refused);
     const start = startOf(lastEventId, query);
     if (typeof start === "string") return answerError(res, "bad_request", start);
     const { fanOut, limits } = deps;
-    const { subject, principal } = admission;
+    const { subject } = admission;
     const place = limits.enter(caller.address, principal);
     if ("code" in place) return answerRefusal(res, place);
     res.cork(() => {
@@ -61,6 +66,8 @@ export function streamRoute(
     });
     stream = opened;
     connections.add(opened);
+    // There was no connection yet to be told.
+    if (deps.ownerChangedSince(channel, since)) opened.ownerChanged(channel);
   };
   open().catch((error: unknown) => {
     deps.logger.error({ err: error }, "a stream could not be opened");

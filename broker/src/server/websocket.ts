@@ -3,7 +3,7 @@ import { type CloseCode, ERRORS, SUBPROTOCOL_NDJSON } from "@kata/protocol/wire"
 import type { Principal } from "../auth/principal.ts";
 import { encodeControl } from "../delivery/control.ts";
 import { type Framing, LINES, SINGLE } from "../delivery/framing.ts";
-import { authenticate, type Identity, type IdentityRefusal } from "./authenticate.ts";
+import { authenticate, type Identity, type IdentityRefusal, lookAgain } from "./authenticate.ts";
 import type { Connection } from "./connection.ts";
 import { parseSubprotocols } from "./credentials.ts";
 import type { Place } from "./limits/limits.ts";
@@ -21,7 +21,7 @@ interface Attached {
 }
 
 type Admission =
-  | { readonly principal: Principal; readonly framing: Framing; readonly place: Place }
+  | { readonly principal: Principal; readonly address: string; readonly framing: Framing; readonly place: Place }
   | { readonly refused: IdentityRefusal };
 
 /** Frames beyond this many times the command limit are not read at all: the WebSocket layer closes the connection. */
@@ -49,8 +49,8 @@ export function serveWebSocket(app: TemplatedApp, deps: SessionDeps, connections
     open: (ws) => {
       const attached = ws.getUserData();
       if ("refused" in attached.admission) return refuse(ws, attached.admission.refused);
-      const { principal, framing } = attached.admission;
-      attached.session = new Session(createSocket(ws, attached), principal, framing, deps);
+      const { principal, address, framing } = attached.admission;
+      attached.session = new Session(createSocket(ws, attached), principal, address, framing, deps);
       connections.add(attached.session);
     },
     message: (ws, data, isBinary) => ws.getUserData().session?.receive(data, isBinary),
@@ -97,10 +97,12 @@ async function identify(caller: Caller, deps: SessionDeps): Promise<Identity> {
 }
 
 /** Whoever is somebody still needs a place. */
-function enter({ principal, refused }: Identity, framing: Framing, caller: Caller, deps: SessionDeps): Admission {
+function enter(identity: Identity, framing: Framing, { address }: Caller, deps: SessionDeps): Admission {
+  // Word of what was taken back can have come between that answer and now.
+  const { principal, refused } = identity.refused === undefined ? lookAgain(identity, deps) : identity;
   if (refused !== undefined) return { refused };
-  const place = deps.limits.enter(caller.address, principal);
-  return "code" in place ? { refused: place } : { principal, framing, place };
+  const place = deps.limits.enter(address, principal);
+  return "code" in place ? { refused: place } : { principal, address, framing, place };
 }
 
 /** [CONNECT-4] A browser sees no HTTP status, but it sees this. */

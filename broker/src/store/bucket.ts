@@ -17,8 +17,10 @@ export interface BucketChange {
 export interface BucketState {
   /** The revision of its newest write. */
   readonly revision: number;
-  /** How many values and marks of deletion it holds. */
+  /** How many keys it holds a value or a mark of deletion for. */
   readonly entries: number;
+  /** Which one it is: a bucket that was made anew has another. */
+  readonly incarnation: string;
 }
 
 export interface BucketWatch {

@@ -1,4 +1,4 @@
-import { type Bucket, type BucketChange, type BucketWatch, StoreUnavailableError } from "./bucket.ts";
+import { type Bucket, type BucketChange, type BucketState, type BucketWatch, StoreUnavailableError } from "./bucket.ts";
 
 export interface MirrorOptions<T> {
   readonly bucket: Bucket;
@@ -12,7 +12,10 @@ export interface MirrorOptions<T> {
   readonly staleMs: number;
 }
 
-/** How much longer than until the next look a writer waits to see its own write, milliseconds. */
+/**
+ * How much longer than until the next look a writer waits to see its own write, and how long a reading of the whole
+ * bucket waits for what comes next, milliseconds.
+ */
 const REACH_MS = 5_000;
 
 /**
@@ -25,6 +28,10 @@ export class Mirror<T> {
   #watch: BucketWatch | undefined;
   /** The newest change that has come. */
   #revision = 0;
+  /** The keys that the bucket holds a value or a mark of deletion for. */
+  #keys = new Set<string>();
+  /** Which bucket that is. */
+  #incarnation: string | undefined;
   #confirmedAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
@@ -48,13 +55,13 @@ export class Mirror<T> {
 
   /** @throws StoreUnavailableError if it is not known to be true any more */
   get(key: string): T | undefined {
-    this.#mustBeFresh();
+    this.mustBeFresh();
     return this.#values.get(key);
   }
 
   /** @throws StoreUnavailableError if it is not known to be true any more */
   entries(): IterableIterator<[string, T]> {
-    this.#mustBeFresh();
+    this.mustBeFresh();
     return this.#values.entries();
   }
 
@@ -114,10 +121,11 @@ export class Mirror<T> {
   async #look(): Promise<void> {
     const askedAt = performance.now();
     try {
-      const { revision } = await this.#options.bucket.state();
+      const state = await this.#options.bucket.state();
       if (this.#closed) return;
-      if (revision === this.#revision && this.#watch !== undefined) this.#confirmedAt = askedAt;
-      else await this.#load();
+      if (state.revision === this.#revision && this.#watch !== undefined && this.#sameLife(state)) {
+        this.#confirmedAt = askedAt;
+      } else await this.#load();
     } catch (error) {
       // Asked again at the next look; until then what it holds grows stale.
       if (!(error instanceof StoreUnavailableError)) throw error;
@@ -136,37 +144,64 @@ export class Mirror<T> {
     this.#revision = 0;
     const seen = new Set<string>();
     let loaded = goal.entries === 0;
-    let settled = false;
     const watch = await new Promise<BucketWatch>((resolve, reject) => {
       let started: BucketWatch | undefined;
+      const fail = (why: string) => {
+        clearTimeout(timer);
+        // What still comes of it does not count, nor does a watch that begins now.
+        if (load === this.#loads) this.#loads++;
+        started?.stop();
+        reject(new StoreUnavailableError(`the bucket ${bucket.name} ${why}`));
+      };
+      // A watch that begins and tells nothing, or never begins, would be waited for forever.
+      const timer = setTimeout(() => fail("does not tell what it holds"), REACH_MS);
+      timer.unref();
       const done = () => {
-        if (loaded && started !== undefined) resolve(started);
+        if (!loaded || started === undefined) return;
+        clearTimeout(timer);
+        resolve(started);
       };
       const onChange = (change: BucketChange, pending: number) => {
         if (load !== this.#loads || this.#closed) return;
-        if (!settled) seen.add(change.key);
+        timer.refresh();
+        seen.add(change.key);
         this.#apply(change);
         loaded ||= pending === 0 || change.revision >= goal.revision;
         done();
       };
-      bucket.watch(onChange).then((each) => {
-        if (load !== this.#loads || this.#closed) each.stop();
-        else this.#watch = each;
-        started = each;
-        void each.ended.then(() => {
-          if (!loaded) reject(new StoreUnavailableError(`the bucket ${bucket.name} could not be read to its end`));
-          if (this.#watch === each) this.#watch = undefined;
-        });
-        done();
-      }, reject);
+      bucket.watch(onChange).then(
+        (each) => {
+          if (load !== this.#loads || this.#closed) each.stop();
+          else this.#watch = each;
+          started = each;
+          void each.ended.then(() => {
+            if (!loaded) fail("could not be read to its end");
+            if (this.#watch === each) this.#watch = undefined;
+          });
+          done();
+        },
+        (error: unknown) => {
+          clearTimeout(timer);
+          reject(error);
+        },
+      );
     });
     // Another one began meanwhile, and what came to this one has not been counted.
     if (load !== this.#loads || this.#closed) return watch.stop();
     this.#confirmedAt = askedAt;
+    this.#incarnation = goal.incarnation;
+    this.#keys = seen;
     // Its last write may be gone by now: what there is has come.
     this.#moved(goal.revision);
     for (const key of [...this.#values.keys()]) if (!seen.has(key)) this.#set(key, undefined);
-    settled = true;
+  }
+
+  /**
+   * A deletion leaves a mark, so a bucket whose changes have all come holds as many entries as keys were seen, unless
+   * somebody has emptied it: no watch tells that.
+   */
+  #sameLife({ incarnation, entries }: BucketState): boolean {
+    return this.#incarnation === incarnation && entries === this.#keys.size;
   }
 
   #apply({ key, value, revision }: BucketChange): void {
@@ -186,7 +221,8 @@ export class Mirror<T> {
     if (now !== undefined || before !== undefined) this.#options.onChange?.(key, now, before);
   }
 
-  #mustBeFresh(): void {
+  /** @throws StoreUnavailableError if what it holds is not known to be true any more */
+  mustBeFresh(): void {
     if (!this.fresh) throw new StoreUnavailableError(`the bucket ${this.#options.bucket.name} was not heard of lately`);
   }
 }

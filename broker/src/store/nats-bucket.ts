@@ -45,7 +45,9 @@ export async function openNatsBucket(
 
 async function stateOf(kv: KV): Promise<BucketState> {
   const { streamInfo } = await kv.status();
-  return { revision: streamInfo.state.last_seq, entries: streamInfo.state.messages };
+  const { created, state } = streamInfo;
+  // A bucket that somebody has made to keep earlier values, too, holds more messages than keys.
+  return { revision: state.last_seq, entries: state.num_subjects ?? state.messages, incarnation: created };
 }
 
 async function watch(kv: KV, onChange: Parameters<Bucket["watch"]>[0]): Promise<BucketWatch> {

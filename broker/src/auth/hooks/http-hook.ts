@@ -15,7 +15,7 @@ export interface HttpHookOptions {
   readonly timeoutMs?: number | undefined;
   /** How long an answer is believed, milliseconds; default 5,000, 0 for not at all. Never longer than what it lets in is valid. */
   readonly cacheMs?: number | undefined;
-  /** The same for what the application does not know, milliseconds; default 1,000, at most `cacheMs`. */
+  /** The same for keys and users that the application does not know, milliseconds; default 1,000, at most `cacheMs`. */
   readonly unknownCacheMs?: number | undefined;
   /** Presented as `authorization: Bearer <secret>`, so that the application knows who asks. */
   readonly secret?: string | undefined;
@@ -72,7 +72,8 @@ export function createHttpHook(options: HttpHookOptions): HttpHook {
   };
   const keys = new Asked<ApiKeyPrincipal>({ ...cache, expiryOf: ({ expiresAt }) => expiresAt });
   const users = new Asked<SessionPrincipal>({ ...cache, expiryOf: ({ expiresAt }) => expiresAt });
-  const owners = new Asked<string>({ ...cache, expiryOf: () => undefined });
+  // [SUBSCRIBE-3] Who asks must not learn by the time that it takes whether somebody else owns what he may not use.
+  const owners = new Asked<string>({ ...cache, unknownCacheMs: cacheMs, expiryOf: () => undefined });
   // No secret is kept, nor what could be compared with one elsewhere.
   const salt = randomBytes(32);
 

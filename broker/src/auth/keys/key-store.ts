@@ -4,7 +4,7 @@ import { Mirror } from "../../store/mirror.ts";
 import type { ApiKeyAuth } from "../adapters.ts";
 import { type ApiKeyPrincipal, isChannelLimit, SCOPES, type Scope } from "../principal.ts";
 import { type Revocation, Revocations } from "../revocation.ts";
-import { TeamQuota } from "../team-quota.ts";
+import { type PageOptions, type TeamEntry, TeamQuota } from "../team-quota.ts";
 import { createKeyId, createSecret, equalHashes, formatApiKey, hashSecret, parseApiKey } from "./api-key.ts";
 import { decodeKeyRecord, encodeKeyRecord, type KeyRecord, type StoredSecret } from "./key-record.ts";
 
@@ -82,7 +82,7 @@ export class KeyStore implements ApiKeyAuth {
       ...options,
       decode: decodeKeyRecord,
       onChange(keyId, now, before) {
-        quota.changed(now?.teamId, before?.teamId);
+        quota.changed(now && entryOf(keyId, now), before && entryOf(keyId, before));
         for (const revocation of takenBack(keyId, now, before)) revocations.tell(revocation);
       },
     });
@@ -109,6 +109,11 @@ export class KeyStore implements ApiKeyAuth {
       ...(channels === undefined ? {} : { channels }),
       ...(expiresAt === undefined ? {} : { expiresAt }),
     };
+  }
+
+  /** @throws StoreUnavailableError */
+  has(keyId: string): boolean {
+    return this.#mirror.get(keyId) !== undefined;
   }
 
   onRevoked(listener: (revocation: Revocation) => void): () => void {
@@ -143,10 +148,22 @@ export class KeyStore implements ApiKeyAuth {
 
   /** A team's keys, oldest first. @throws StoreUnavailableError */
   list(teamId: string): KeyInfo[] {
-    return [...this.#mirror.entries()]
-      .filter(([, record]) => record.teamId === teamId)
-      .map(([keyId, record]) => infoOf(keyId, record))
-      .sort((a, b) => a.createdAt - b.createdAt);
+    return [...this.page(teamId, { limit: Number.POSITIVE_INFINITY }).keys];
+  }
+
+  /** Some of them, and behind which the next page begins, if there is one. @throws StoreUnavailableError */
+  page(
+    teamId: string,
+    options: PageOptions,
+  ): { readonly keys: readonly KeyInfo[]; readonly next?: string | undefined } {
+    this.#mirror.mustBeFresh();
+    const { places, more } = this.#quota.page(teamId, options);
+    const keys = places.flatMap((place) => {
+      const keyId = place.slice(TIME_DIGITS + 1);
+      const record = this.#mirror.get(keyId);
+      return record === undefined ? [] : [infoOf(keyId, record)];
+    });
+    return { keys, next: more ? places.at(-1) : undefined };
   }
 
   /**
@@ -205,6 +222,14 @@ export class KeyStore implements ApiKeyAuth {
     }
     throw new Error(OVERTAKEN);
   }
+}
+
+/** As many as the greatest time that is a whole number has. */
+const TIME_DIGITS = 16;
+
+/** The oldest comes first. */
+function entryOf(keyId: string, { teamId, createdAt }: KeyRecord): TeamEntry {
+  return { teamId, place: `${String(createdAt).padStart(TIME_DIGITS, "0")}.${keyId}` };
 }
 
 /** What was let in by the old word of a key, and would not be by the new one. */

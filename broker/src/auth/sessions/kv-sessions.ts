@@ -92,7 +92,7 @@ export class KvSessions implements Pick<SessionStore, "verifySession" | "onRevok
         return session;
       },
       onChange(key, now, before) {
-        quota.changed(now?.teamId, before?.teamId);
+        quota.changed(now && { teamId: now.teamId, place: key }, before && { teamId: before.teamId, place: key });
         // Where it is somebody else's now, or ends at another time, those who came with it come again.
         if (before !== undefined && !sameSession(now, before)) revocations.tell({ type: "session", sessionId: key });
       },

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { addressKey, plainAddress } from "./address-key.ts";
+import { addressKey, plainAddress } from "../../limits/address-key.ts";
 import { clientAddress } from "./client-address.ts";
 import { NO_PROXIES, parseTrustedProxies, type TrustedProxies } from "./trusted-proxies.ts";
 

@@ -1,5 +1,5 @@
 import { type BlockList, isIP } from "node:net";
-import { plainAddress } from "./address-key.ts";
+import { plainAddress } from "../../limits/address-key.ts";
 import type { TrustedProxies } from "./trusted-proxies.ts";
 
 /**

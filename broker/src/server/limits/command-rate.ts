@@ -1,4 +1,4 @@
-import { TokenBucket } from "./token-bucket.ts";
+import { TokenBucket } from "../../limits/token-bucket.ts";
 
 const MINUTE_S = 60;
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { Buckets } from "./buckets.ts";
+import { Buckets } from "../../limits/buckets.ts";
+import { Places } from "../../limits/places.ts";
+import { TokenBucket } from "../../limits/token-bucket.ts";
 import { CommandRate } from "./command-rate.ts";
-import { Places } from "./places.ts";
-import { TokenBucket } from "./token-bucket.ts";
 
 describe("a token bucket", () => {
   it("gives what was saved up, and then so much a second", () => {

@@ -1,9 +1,9 @@
 import type { Principal } from "../../auth/principal.ts";
 import type { BrokerConfig } from "../../config.ts";
+import { Buckets } from "../../limits/buckets.ts";
+import { Places } from "../../limits/places.ts";
 import type { Logger } from "../../logger.ts";
 import type { Refusal } from "../refusal.ts";
-import { Buckets } from "./buckets.ts";
-import { Places } from "./places.ts";
 
 /** A connection's place among all; to be given back once, when the connection is gone. */
 export interface Place {
@@ -48,6 +48,8 @@ const PUBLISH_BURST_S = 2;
 const OVERLOAD_RETRY_MS = 1_000;
 /** Whoever operates the broker is told of a limit that refuses at most so often. */
 const TOLD_EVERY_MS = 60_000;
+/** One principal may have so much of the room for bodies: an eighth. */
+const SHARES = 8;
 /** The one key of what is counted in all. */
 const ALL = "";
 
@@ -71,6 +73,7 @@ export class Limits {
   readonly #told = new Map<LimitName, number>();
   #authenticating = 0;
   #bodies = 0;
+  readonly #bodiesOf = new Map<string, number>();
 
   constructor(settings: LimitSettings, logger: Logger) {
     this.#settings = settings;
@@ -173,6 +176,24 @@ export class Limits {
     return {
       leave: () => {
         this.#bodies -= bytes;
+      },
+    };
+  }
+
+  /** The principal's share of that room, which must be given back: what one takes others do not have. */
+  share(principal: Principal, bytes: number): Place | LimitRefusal {
+    const { maxBodiesBytes } = this.#settings;
+    const who = principalKey(principal);
+    const taken = this.#bodiesOf.get(who) ?? 0;
+    if (maxBodiesBytes > 0 && taken > 0 && taken + bytes > maxBodiesBytes / SHARES) {
+      return this.#refuse("bodies", "too many bodies at a time with these credentials", { teamId: principal.teamId });
+    }
+    this.#bodiesOf.set(who, taken + bytes);
+    return {
+      leave: () => {
+        const left = (this.#bodiesOf.get(who) ?? 0) - bytes;
+        if (left > 0) this.#bodiesOf.set(who, left);
+        else this.#bodiesOf.delete(who);
       },
     };
   }
