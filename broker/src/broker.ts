@@ -143,6 +143,7 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
       ownerChangedSince: (channel, at) => owners.changedSince(channel, at),
       publish: (teamId, channel, events) => publishers.publish(teamId, channel, events),
       publishErrorOf,
+      secrets,
     });
     undo.unshift(() => server.close());
     const { natsAuthSeed: authSeed, natsXkeySeed: xkeySeed, natsTimeoutMs: timeoutMs } = config;

@@ -154,6 +154,33 @@ describe("[KEYS-1] [CHANNELS-1] [SESSIONS-1] what a team may have", () => {
   });
 });
 
+describe("[HTTP-6] what a publisher needs to know", () => {
+  it("is told to keys that may publish, the same by every broker, and another to another team", async () => {
+    const { key } = await newKey({ scopes: ["publish"], channels: ["spec:*"] });
+    const { key: reader } = await newKey({ scopes: ["subscribe"] });
+    const about = (broker: InProcessBroker, apiKey: string) =>
+      createApiClient(broker.httpUrl, apiKey).get("/v1/publisher");
+    const told = await about(a, key);
+    expect(told).toMatchObject({ status: 200, body: { teamId: "demo", stream: "KATA" } });
+    expect((told.body as { idempotencySecret: string }).idempotencySecret).toMatch(/^[A-Za-z0-9_-]{43}$/);
+    await expect.poll(() => about(b, key)).toEqual(told);
+    const config = { devApiKey: OTHERS, devTeamId: "other" };
+    await using others = await startBroker({ nats, keptInNats: true, config });
+    const { body } = await about(others, OTHERS);
+    expect(body).toMatchObject({ teamId: "other" });
+    expect(body).not.toMatchObject({
+      idempotencySecret: (told.body as { idempotencySecret: string }).idempotencySecret,
+    });
+    expect((await about(a, reader)).status).toBe(403);
+    expect((await about(a, "kat_live_x_0123456789abcdef")).status).toBe(401);
+    const { sessionId } = (
+      await admin().post("/v1/sessions", { userId: "u", expiresAt: new Date(Date.now() + 60_000).toISOString() })
+    ).body as { sessionId: string };
+    const asUser = await fetch(`${a.httpUrl}/v1/publisher`, { headers: { authorization: `Bearer ${sessionId}` } });
+    expect(asUser.status).toBe(403);
+  });
+});
+
 describe("channels over HTTP", () => {
   it("[CHANNELS-1] [CHANNELS-2] [CHANNELS-3] belong to the team that registered them, on every broker", async () => {
     expect(await admin().put("/v1/channels/spec:reg")).toMatchObject({

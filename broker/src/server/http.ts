@@ -9,11 +9,12 @@ import type { FanOut } from "./fan-out.ts";
 import { historyRoute } from "./history-route.ts";
 import { createKey, type KeyAdmin, listKeys, revokeKey, rotateKey } from "./keys-route.ts";
 import { type PublishDeps, publishRoute } from "./publish-route.ts";
+import { type PublisherDeps, publisherRoute } from "./publisher-route.ts";
 import { answer, answerError, answerHead, answerUnrouted } from "./respond.ts";
 import { createSession, revokeSession, type SessionAdmin } from "./sessions-route.ts";
 import { streamRoute } from "./stream-route.ts";
 
-export interface HttpDeps extends PublishDeps {
+export interface HttpDeps extends PublishDeps, PublisherDeps {
   readonly fanOut: FanOut;
   /** Absent where an application keeps its API keys itself. */
   readonly keys?: KeyAdmin | undefined;
@@ -33,6 +34,7 @@ export function serveHttp(server: TemplatedApp, deps: HttpDeps, connections: Set
   app.post("/v1/channels/:channel/events", (res, req) => publishRoute(res, req, deps));
   app.get("/v1/channels/:channel/events", (res, req) => historyRoute(res, req, deps));
   app.get("/v1/channels/:channel/stream", (res, req) => streamRoute(res, req, deps, connections));
+  app.get("/v1/publisher", (res, req) => publisherRoute(res, req, deps));
   const { keys, channels, sessions } = deps;
   if (keys !== undefined) {
     app.post("/v1/keys", (res, req) => adminRoute(res, req, deps, (request) => createKey(keys, request)));
@@ -60,6 +62,7 @@ export function serveHttp(server: TemplatedApp, deps: HttpDeps, connections: Set
     ["/readyz", "GET"],
     ["/v1/channels/:channel/events", "GET, POST"],
     ["/v1/channels/:channel/stream", "GET"],
+    ["/v1/publisher", "GET"],
     ...(keys === undefined
       ? []
       : ([
