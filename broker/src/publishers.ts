@@ -63,6 +63,8 @@ export function publishErrorOf(error: unknown): { code: ErrorCode; message: stri
     case "queue_full":
     case "closed":
       return { code: "unavailable", message: error.message };
+    case "key_taken":
+      return { code: "taken", message: error.message };
     case "unauthenticated":
     case "rejected":
       // The broker's own standing with NATS, nothing the client could mend.

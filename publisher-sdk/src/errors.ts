@@ -13,7 +13,9 @@ const POLICY = {
   forbidden: { retryable: false },
   /** NATS refused the credentials: the API key is not valid, or has no scope `publish`. */
   unauthenticated: { retryable: false },
-  /** The log refused the record for good: a sealed stream, another stream on the subject, or something else under the id of its idempotency key. */
+  /** Something else stands under the id of its idempotency key: publish it with another key. */
+  key_taken: { retryable: false },
+  /** The log refused the record for good: a sealed stream, or another stream on the subject. */
   rejected: { retryable: false },
   /** More is waiting than `maxQueueBytes`: wait for some of it (`flush()`), then go on. */
   queue_full: { retryable: true },

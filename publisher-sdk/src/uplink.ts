@@ -164,7 +164,7 @@ export class Uplink {
     );
     this.#check(flight, found, () => {
       const why = "the log holds something else under the id of this idempotency key: publish with another key";
-      this.#fail(flight, "rejected", why, true);
+      this.#fail(flight, "key_taken", why, true);
     });
   }
 

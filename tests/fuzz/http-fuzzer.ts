@@ -52,6 +52,17 @@ export class HttpFuzzer {
       if (!next.prompt) break;
     }
     this.#sent += requests.length;
+    const reused = this.#connection !== undefined;
+    await this.#exchange(requests).catch(async (error: unknown) => {
+      // A server may close a connection that was used before at any time, as this one does after a while: what met that and
+      // was not answered at all is asked again on a new one, and must be answered there.
+      if (!(error instanceof ClosedInSilence && reused)) throw error;
+      this.close();
+      await this.#exchange(requests);
+    });
+  }
+
+  async #exchange(requests: readonly Request[]): Promise<void> {
     if (this.#connection === undefined) {
       this.#connection = new Connection(this.#port);
       this.#before = "nothing";
@@ -65,8 +76,8 @@ export class HttpFuzzer {
     const wanted = requests.length;
     // An event stream does not end by itself; an odd path may be one, too.
     const streaming = () => last.answers.includes("200") && connection.answers.rest.includes("event: subscribed");
+    const { answers: came } = connection.answers;
     try {
-      const { answers: came } = connection.answers;
       await connection.until(() => came.length >= wanted || came.some(({ last: closing }) => closing) || streaming());
       const answers = came.splice(0);
       // Behind an answer that closes the connection nothing is looked at: a client asks that again.
@@ -75,6 +86,9 @@ export class HttpFuzzer {
       if (streaming() || chance(this.#random, 0.005) || answers.at(-1)?.last === true) this.close();
       this.#before = said();
     } catch (error) {
+      if (connection.ended && came.length === 0 && connection.answers.rest === "") {
+        throw new ClosedInSilence(`closed without an answer, to\n  ${said()}\nafter\n  ${this.#before}`);
+      }
       throw new Error(`${(error as Error).message}, to\n  ${said()}\nafter\n  ${this.#before}`);
     }
   }
@@ -126,6 +140,8 @@ function jsonOf(text: string): unknown {
     return undefined;
   }
 }
+
+class ClosedInSilence extends Error {}
 
 /** A connection on which bytes are written by hand. */
 export class Connection {

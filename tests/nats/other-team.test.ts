@@ -83,7 +83,7 @@ test.each([
     await using publisher = await createPublisher({ servers: rig.nats.publicUrl, apiKey: rig.keys.add("t1") });
     const order = (idempotencyKey: string) => ({ ...event("pay 100"), idempotencyKey });
     await expect(publisher.publish("spec:orders", order("order-1"))).rejects.toMatchObject({
-      code: "rejected",
+      code: "key_taken",
       stored: "no",
       message: expect.stringContaining("publish with another key"),
     });

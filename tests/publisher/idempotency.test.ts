@@ -43,7 +43,7 @@ describe.each(LOGINS)("with a %s", (login) => {
     const publisher = await rig.publisher({ idempotencySecret: "s1" });
     const messageId = idempotentMessageId("kata.team.t1.agent.a1", "order-1", "s1");
     await jetstream(rig.nc).publish("kata.team.t2", "", { msgID: messageId });
-    const refused = { code: "rejected", retryable: false, stored: "no" };
+    const refused = { code: "key_taken", retryable: false, stored: "no" };
     await expect(publisher.publish("agent:a1", event(0, "order-1"))).rejects.toMatchObject(refused);
     expect(await publisher.publish("agent:a1", event(1, "order-2"))).toMatchObject({ duplicate: false });
     expect(numbersOf(await readLog(rig.nc, "kata.team.t1.agent.a1"))).toEqual([1]);
