@@ -23,6 +23,8 @@ export class HttpFuzzer {
   #connection: Connection | undefined;
   /** What the connection was asked before: an answer can be spoilt by the request before it. */
   #before = "nothing";
+  /** How often a connection was closed instead of an answer, and the new one gave it. */
+  closedInSilence = 0;
   /** What the log was said to have. */
   readonly eventIds: string[] = [];
 
@@ -57,6 +59,7 @@ export class HttpFuzzer {
       // A server may close a connection that was used before at any time, as this one does after a while: what met that and
       // was not answered at all is asked again on a new one, and must be answered there.
       if (!(error instanceof ClosedInSilence && reused)) throw error;
+      this.closedInSilence++;
       this.close();
       await this.#exchange(requests);
     });
