@@ -181,10 +181,13 @@ export class ModelBroker {
     if (frame?.includes('"log_entry"')) this.#line?.outbox.splice(1, 0, frame);
   }
 
+  /** Cut inside an envelope: a frame that ends between two is a right one with fewer, and nobody could tell. */
   garble(at: number): void {
     const frame = this.#line?.outbox[0];
-    if (this.#line === undefined || frame === undefined) return;
-    this.#line.outbox[0] = frame.slice(0, 1 + (at % (frame.length - 1)));
+    if (this.#line === undefined || frame === undefined || frame.length < 2) return;
+    const cut = 1 + (at % (frame.length - 1));
+    const between = frame[cut] === "\n" ? 1 : frame[cut - 1] === "\n" ? 2 : 0;
+    this.#line.outbox[0] = frame.slice(0, cut - between);
   }
 
   #answer(line: Line, command: InboundCommand): void {
