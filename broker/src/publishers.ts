@@ -67,6 +67,9 @@ export function publishErrorOf(error: unknown): { code: ErrorCode; message: stri
       return { code: "taken", message: error.message };
     case "unauthenticated":
     case "rejected":
+    case "aborted":
+    case "spooled":
+    case "spool_failed":
       // The broker's own standing with NATS, nothing the client could mend.
       return { code: "internal", message: "the log refused the events" };
   }

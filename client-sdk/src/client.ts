@@ -1,3 +1,4 @@
+import type { AnyEvents, EventMap } from "@kata/protocol/wire";
 import { Channels } from "./channels.ts";
 import { type Clock, hostClock } from "./clock.ts";
 import { Connection } from "./connection.ts";
@@ -39,14 +40,19 @@ export interface RealtimeClient {
   /**
    * Hands every event of the channel to `handler`: from now on, or from where the options say. Needs no connection yet.
    * The position moves when an event is handed over, before the handler is called, and whether or not it throws. A
-   * further handler of the same channel joins wherever the channel stands; the same handler again changes nothing.
+   * further handler of the same channel joins wherever the channel stands; the same handler again changes nothing. With the
+   * application's own events as type argument, the handler's event has their types and payloads; nothing is checked.
    *
    * @throws TypeError for arguments that cannot work, and for a start (`lastEventId`, `rewind`) that is not the channel's first
    * @throws RealtimeError `closed` after close()
    */
-  subscribe(channel: string, handler: EventHandler, options?: SubscribeOptions): SubscriptionHandle;
+  subscribe<E extends EventMap = AnyEvents>(
+    channel: string,
+    handler: EventHandler<E>,
+    options?: SubscribeOptions,
+  ): SubscriptionHandle;
   /** Takes one handler back, or all of the channel; they are never called again. What is not subscribed is let be. */
-  unsubscribe(channel: string, handler?: EventHandler): void;
+  unsubscribe<E extends EventMap = AnyEvents>(channel: string, handler?: EventHandler<E>): void;
   /** The eventId that a later `subscribe` can resume the channel from; undefined if it is not subscribed or nothing is known yet. */
   position(channel: string): string | undefined;
   /** @returns takes the listener back */
@@ -142,7 +148,7 @@ export function createClient(settings: Settings, ports: ClientPorts): RealtimeCl
     subscribe(channel, handler, options = {}) {
       if (connection.status === "closed") throw closed();
       check(channel, handler, options);
-      const [subscription, registration] = batch(() => channels.subscribe(channel, handler, options));
+      const [subscription, registration] = batch(() => channels.subscribe(channel, ofAnyEvent(handler), options));
       return {
         channel,
         get status() {
@@ -157,13 +163,18 @@ export function createClient(settings: Settings, ports: ClientPorts): RealtimeCl
     unsubscribe(channel, handler) {
       const subscription = channels.get(channel);
       if (subscription === undefined) return;
-      const registration = handler === undefined ? undefined : subscription.find(handler);
+      const registration = handler === undefined ? undefined : subscription.find(ofAnyEvent(handler));
       if (handler !== undefined && registration === undefined) return;
       batch(() => channels.unsubscribe(subscription, registration));
     },
     position: (channel) => channels.get(channel)?.position.resume,
     on: (name, listener) => telling.on(name, listener),
   };
+}
+
+/** Which events a channel has is the application's word: inside, an event is any. */
+function ofAnyEvent<E extends EventMap>(handler: EventHandler<E>): EventHandler {
+  return handler as EventHandler;
 }
 
 function closed(): RealtimeError {

@@ -1,7 +1,9 @@
 export type {
+  AnyEvents,
   CommandId,
   ErrorCode,
   ErrorPayload,
+  EventMap,
   EventPayloads,
   GapReason,
   KataEvent,

@@ -1,9 +1,9 @@
-import type { KataEvent, Rewind } from "@kata/protocol/wire";
+import type { AnyEvents, EventMap, KataEvent, Rewind } from "@kata/protocol/wire";
 import { NOWHERE, type Position, positionAt } from "./position.ts";
 import type { SubscriptionChange, SubscriptionStatus } from "./subscription-change.ts";
 
 /** Is handed each event of a channel, once and in order. A promise is not awaited; its rejection is reported. */
-export type EventHandler = (event: KataEvent) => void | Promise<void>;
+export type EventHandler<E extends EventMap = AnyEvents> = (event: KataEvent<E>) => void | Promise<void>;
 
 export interface SubscribeOptions {
   /** Start after this event (a position of an earlier run). Not together with `rewind`. */

@@ -1,3 +1,4 @@
+import type { AnyEvents, EventMap, EventTypeOf, PayloadOf } from "./event-map.ts";
 import type { EventPayloads } from "./payloads.ts";
 import type { KnownEventType } from "./types.ts";
 
@@ -9,6 +10,8 @@ interface Envelope<T extends string, P> {
   /** Where it stands in the log; resume from here. */
   readonly eventId: string;
   readonly encoding: "json";
+  /** [ENVELOPE-7] The W3C trace context of whoever published it; what is none (`isTraceparent`) counts as absent. */
+  readonly traceparent?: string;
   readonly payload: P;
 }
 
@@ -19,5 +22,10 @@ export type ApplicationEvent = Envelope<string & {}, unknown>;
 /**
  * What a subscriber is handed. The payload is what the producer stored: the broker checks that it is JSON, not its
  * shape ([EVENT-4]), so a reader that does not trust its producers parses it with the type's schema.
+ *
+ * With the application's own events as its argument, `type` narrows `payload` for them and those of the protocol. That
+ * is as true as its producers are: what they publish beside them is handed over, too, so a `switch` needs a `default`.
  */
-export type KataEvent = KnownEvent | ApplicationEvent;
+export type KataEvent<E extends EventMap = AnyEvents> = string extends keyof E
+  ? KnownEvent | ApplicationEvent
+  : { [T in EventTypeOf<E>]: Envelope<T, PayloadOf<E, T>> }[EventTypeOf<E>];

@@ -9,6 +9,8 @@ const timestamp = z.string().min(1);
 const eventId = z.string().refine((text) => parseEventId(text) !== undefined, { message: "not an eventId" });
 const encoding = z.literal("json");
 const channel = z.string();
+// A stranger's may be malformed, which is a reader's to see [ENVELOPE-7].
+const traceparent = z.string().optional();
 const id = CommandIdSchema.optional();
 const known: ReadonlySet<string> = new Set(EVENT_TYPES);
 
@@ -21,7 +23,8 @@ export const OutboundTypeSchema = z.union([
 export type OutboundType = z.infer<typeof OutboundTypeSchema>;
 
 function event<T extends keyof typeof PayloadSchemas>(type: T) {
-  return z.object({ type: z.literal(type), channel, timestamp, eventId, encoding, payload: PayloadSchemas[type] });
+  const payload = PayloadSchemas[type];
+  return z.object({ type: z.literal(type), channel, timestamp, eventId, encoding, traceparent, payload });
 }
 
 /** An event of a type that this protocol knows. */
@@ -31,6 +34,7 @@ export const KnownEventSchema = z.discriminatedUnion("type", [
   event("spec_updated"),
   event("task_completed"),
   event("blocker_raised"),
+  event("stream_ended"),
 ]);
 
 /** An event of a type of the application's own. */
@@ -40,6 +44,7 @@ export const ApplicationEventSchema = z.object({
   timestamp,
   eventId,
   encoding,
+  traceparent,
   payload: z.unknown(),
 });
 

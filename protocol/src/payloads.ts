@@ -40,6 +40,12 @@ export const BlockerRaisedSchema = z.looseObject({
   severity: z.string().optional(),
 });
 
+/** [EVENT-6] A stream is over: a log that is finished, an agent that has run. */
+export const StreamEndedSchema = z.looseObject({
+  /** Why: a word of {@link END_REASONS} or one of the application's own. */
+  reason: z.string().min(1),
+});
+
 /** The payload schema of every event type that this protocol defines. */
 export const PayloadSchemas = {
   agent_status_changed: AgentStatusChangedSchema,
@@ -47,6 +53,7 @@ export const PayloadSchemas = {
   spec_updated: SpecUpdatedSchema,
   task_completed: TaskCompletedSchema,
   blocker_raised: BlockerRaisedSchema,
+  stream_ended: StreamEndedSchema,
 } as const;
 
 /** Payload types by event type. */
@@ -56,4 +63,5 @@ export interface EventPayloads {
   spec_updated: z.infer<typeof SpecUpdatedSchema>;
   task_completed: z.infer<typeof TaskCompletedSchema>;
   blocker_raised: z.infer<typeof BlockerRaisedSchema>;
+  stream_ended: z.infer<typeof StreamEndedSchema>;
 }

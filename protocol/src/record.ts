@@ -4,6 +4,8 @@ export interface StoredEvent {
   /** RFC 3339, UTC. */
   readonly timestamp: string;
   readonly encoding: "json";
+  /** [ENVELOPE-7] */
+  readonly traceparent?: string;
   readonly payload: unknown;
 }
 
@@ -11,13 +13,20 @@ export interface StoredEvent {
  * One line of a record, without the line feed. JSON.stringify escapes line feeds inside strings, so an event can
  * never break its record apart.
  *
+ * @param traceparent one that `isTraceparent` says is one; it is written as it is
  * @returns `undefined` if the payload has no JSON form (a function, a symbol, undefined)
  * @throws TypeError if the payload cannot be written as JSON (a cycle, a BigInt)
  */
-export function encodeEvent(type: string, timestamp: string, payload: unknown): string | undefined {
+export function encodeEvent(
+  type: string,
+  timestamp: string,
+  payload: unknown,
+  traceparent?: string,
+): string | undefined {
   const json: string | undefined = JSON.stringify(payload);
   if (json === undefined) return undefined;
-  return `{"type":${JSON.stringify(type)},"timestamp":${JSON.stringify(timestamp)},"encoding":"json","payload":${json}}`;
+  const trace = traceparent === undefined ? "" : `,"traceparent":"${traceparent}"`;
+  return `{"type":${JSON.stringify(type)},"timestamp":${JSON.stringify(timestamp)},"encoding":"json"${trace},"payload":${json}}`;
 }
 
 /** Upper bound of one record in bytes; nats-server's own default limit for a message is 1 MiB, headers included. */

@@ -2,9 +2,12 @@ import { describe, expect, it } from "vitest";
 import { CLOSE, ERRORS, mayReconnect } from "./codes.ts";
 import { InboundCommandSchema } from "./inbound.ts";
 import { OutboundMessageSchema, OutboundTypeSchema } from "./outbound.ts";
+import { PayloadSchemas } from "./payloads.ts";
 import { encodeEvent } from "./record.ts";
+import { END_REASONS, EVENT_TYPES } from "./types.ts";
 
 const at = { timestamp: "2026-11-23T10:00:00.000Z", eventId: "abc-1-00zz", encoding: "json" };
+const TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 describe("commands", () => {
   it.each([
@@ -50,6 +53,9 @@ describe("envelopes", () => {
     { type: "reconnect", ...at, payload: { afterMs: 10 } },
     { type: "log_entry", channel: "team:t1", ...at, payload: { message: "hello", own: 1 } },
     { type: "deploy.started", channel: "team:t1", ...at, payload: null },
+    { type: "stream_ended", channel: "team:t1", ...at, payload: { reason: "completed" } },
+    { type: "log_entry", channel: "team:t1", ...at, traceparent: TRACE, payload: { message: "hello" } },
+    { type: "deploy.started", channel: "team:t1", ...at, traceparent: "no trace", payload: null },
   ])("[ENVELOPE-1] takes %j", (message) => {
     expect(OutboundMessageSchema.parse(message)).toEqual(message);
   });
@@ -57,10 +63,23 @@ describe("envelopes", () => {
   it.each([
     { type: "subscribed", ...at, payload: { recovery: "fresh" } },
     { type: "log_entry", channel: "team:t1", ...at, payload: {} },
+    { type: "stream_ended", channel: "team:t1", ...at, payload: {} },
+    { type: "deploy.started", channel: "team:t1", ...at, traceparent: 7, payload: null },
     { type: "Upper", channel: "team:t1", ...at, payload: {} },
     { type: "deploy", channel: "team:t1", ...at, eventId: "x", payload: {} },
   ])("[ENVELOPE-1] refuses %j", (message) => {
     expect(OutboundMessageSchema.safeParse(message).success).toBe(false);
+  });
+
+  it("[EVENT-1] [EVENT-6] every type of the protocol has a payload schema, and an end needs a reason", () => {
+    expect(Object.keys(PayloadSchemas)).toEqual([...EVENT_TYPES]);
+    const { stream_ended: schema } = PayloadSchemas;
+    for (const reason of [...END_REASONS, "out of coffee"]) {
+      expect(schema.parse({ reason, exitCode: 1 })).toEqual({ reason, exitCode: 1 });
+    }
+    for (const payload of [{}, { reason: "" }, { reason: 1 }, null]) {
+      expect(schema.safeParse(payload).success).toBe(false);
+    }
   });
 
   it("[EVENT-2] types are the protocol's, the application's or a control type", () => {
@@ -96,5 +115,14 @@ describe("records", () => {
       payload: { message: "a\nb\u2028c" },
     });
     expect(encodeEvent("log_entry", at.timestamp, undefined)).toBeUndefined();
+  });
+
+  it("[ENVELOPE-7] an event's line has its traceparent, and nothing of the kind without one", () => {
+    const line = encodeEvent("deploy", at.timestamp, 1) ?? "";
+    expect(line).toBe(`{"type":"deploy","timestamp":"${at.timestamp}","encoding":"json","payload":1}`);
+    expect(JSON.parse(encodeEvent("deploy", at.timestamp, 1, TRACE) ?? "")).toEqual({
+      ...JSON.parse(line),
+      traceparent: TRACE,
+    });
   });
 });

@@ -5,8 +5,13 @@ export const EVENT_TYPES = [
   "spec_updated",
   "task_completed",
   "blocker_raised",
+  "stream_ended",
 ] as const;
 export type KnownEventType = (typeof EVENT_TYPES)[number];
+
+/** [EVENT-6] Reasons of `stream_ended` that everybody understands; an application may have others. */
+export const END_REASONS = ["completed", "failed", "cancelled"] as const;
+export type EndReason = (typeof END_REASONS)[number] | (string & {});
 
 /** Types the broker itself says; no event can have one of them. */
 export const CONTROL_TYPES = [

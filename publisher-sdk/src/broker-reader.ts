@@ -7,7 +7,7 @@ interface Answer {
 }
 
 interface FoundAnswer extends Answer {
-  readonly message?: { readonly seq: number; readonly publishId?: string } | null;
+  readonly message?: { readonly seq: number; readonly publishId?: string; readonly digest?: string } | null;
   readonly searchedTo?: number;
   readonly gone?: boolean;
 }
@@ -70,7 +70,8 @@ export class BrokerReader implements StreamReader {
 
 function stored(message: FoundAnswer["message"]): StoredMessage | undefined {
   if (message === undefined) throw unreadable();
-  return message === null ? undefined : { seq: message.seq, publishId: message.publishId };
+  if (message === null) return undefined;
+  return { seq: message.seq, publishId: message.publishId, digest: message.digest };
 }
 
 function unreadable(): Error {

@@ -19,6 +19,12 @@ const POLICY = {
   rejected: { retryable: false },
   /** More is waiting than `maxQueueBytes`: wait for some of it (`flush()`), then go on. */
   queue_full: { retryable: true },
+  /** Its `AbortSignal` was aborted: see `stored` whether it was too late to take the event back. */
+  aborted: { retryable: false },
+  /** The publisher was closed before the log had it: it is kept in the spool, and sent by the next publisher that opens that. */
+  spooled: { retryable: false },
+  /** The spool cannot keep it: no space, no permission, another process has it. */
+  spool_failed: { retryable: true },
   /** The log did not answer in time, see `stored`; at the start: no NATS, or no broker that vouches for the API key. */
   unavailable: { retryable: true },
   /** This publisher, or the connection it was given, is closed. */
@@ -46,5 +52,25 @@ export class PublisherError extends Error {
     this.code = code;
     this.retryable = POLICY[code].retryable;
     this.stored = options.stored ?? "no";
+  }
+}
+
+/** More is waiting than `maxQueueBytes`: `queue_full`. Publish again when there is room, for example after `flush()`. */
+export class QueueFullError extends PublisherError {
+  /** How many events are accepted and not settled yet. */
+  readonly queuedEvents: number;
+  /** What they count for, bytes. */
+  readonly queuedBytes: number;
+  readonly maxQueueBytes: number;
+
+  constructor(queuedEvents: number, queuedBytes: number, maxQueueBytes: number, problem: string) {
+    super(
+      "queue_full",
+      `${queuedEvents} events wait (${queuedBytes} bytes, maxQueueBytes ${maxQueueBytes}): ${problem}`,
+    );
+    this.name = "QueueFullError";
+    this.queuedEvents = queuedEvents;
+    this.queuedBytes = queuedBytes;
+    this.maxQueueBytes = maxQueueBytes;
   }
 }

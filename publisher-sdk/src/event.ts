@@ -1,12 +1,8 @@
-import { encodeEvent, isEventType } from "@kata/protocol/wire";
+import { encodeEvent, isEventType, isTraceparent } from "@kata/protocol/wire";
 import { PublisherError } from "./errors.ts";
 
-/** What an application publishes. */
-export interface EventInput {
-  /** `[a-z][a-z0-9_.]*`, at most 128 characters, no control type ([EVENT-2]). */
-  readonly type: string;
-  /** Anything with a JSON form. It is encoded at once: changing it later changes nothing. */
-  readonly payload: unknown;
+/** What an event has beside its type and payload. */
+export interface EventMeta {
   /** When it happened: RFC 3339 or a Date; now if absent. It is stored in UTC. */
   readonly timestamp?: string | Date | undefined;
   /**
@@ -14,7 +10,23 @@ export interface EventInput {
    * by default) the first is stored; the others get its eventId.
    */
   readonly idempotencyKey?: string | undefined;
+  /**
+   * The W3C trace context that the event was published in, `00-<32 hex>-<16 hex>-<2 hex>` in lower case; subscribers get
+   * it with the event ([ENVELOPE-7]). It comes before what the publisher's own `traceparent` option says.
+   */
+  readonly traceparent?: string | undefined;
 }
+
+/** What an application publishes. */
+export interface EventInput<T extends string = string, P = unknown> extends EventMeta {
+  /** `[a-z][a-z0-9_.]*`, at most 128 characters, no control type ([EVENT-2]). */
+  readonly type: T;
+  /** Anything with a JSON form. It is encoded at once: changing it later changes nothing. */
+  readonly payload: P;
+}
+
+/** Says in which trace context the caller is, as `EventInput.traceparent`; what is none counts as `undefined`. */
+export type CurrentTraceparent = () => string | undefined;
 
 const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})$/;
 
@@ -24,17 +36,30 @@ const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2
  * @throws PublisherError `invalid_event`
  */
 export function encodeLine(event: EventInput): string {
+  return encode(event, undefined);
+}
+
+/** {@link encodeLine}, where an event without a `traceparent` gets the current one. */
+export function createLineEncoder(current: CurrentTraceparent | undefined): (event: EventInput) => string {
+  return current === undefined ? encodeLine : (event) => encode(event, current);
+}
+
+function encode(event: EventInput, current: CurrentTraceparent | undefined): string {
   if (typeof event !== "object" || event === null) throw invalid("an event is an object {type, payload}");
-  const { type, payload, timestamp, idempotencyKey } = event;
+  const { type, payload, timestamp, idempotencyKey, traceparent } = event;
   if (!isEventType(type)) {
     throw invalid("type must match [a-z][a-z0-9_.]*, have at most 128 characters and be no control type");
   }
   if (idempotencyKey !== undefined && !isKey(idempotencyKey)) {
     throw invalid("idempotencyKey must be a string of 1 to 128 characters");
   }
+  if (traceparent !== undefined && !isTraceparent(traceparent)) {
+    throw invalid("traceparent must be 00-<32 hex>-<16 hex>-<2 hex>, lower case, and neither id all zeros");
+  }
+  const trace = traceparent ?? (current && ask(current));
   let line: string | undefined;
   try {
-    line = encodeEvent(type, timestamp === undefined ? isoNow() : isoOf(timestamp), payload);
+    line = encodeEvent(type, timestamp === undefined ? isoNow() : isoOf(timestamp), payload, trace);
   } catch (error) {
     if (error instanceof PublisherError) throw error;
     throw invalid(
@@ -46,7 +71,19 @@ export function encodeLine(event: EventInput): string {
   return line;
 }
 
-function isKey(key: unknown): key is string {
+/** A tracer outside any span says zeros, or nothing: no reason to lose an event. One that throws is a fault to be seen. */
+function ask(current: CurrentTraceparent): string | undefined {
+  let traceparent: unknown;
+  try {
+    traceparent = current();
+  } catch (error) {
+    throw invalid(`the publisher's traceparent() threw: ${error instanceof Error ? error.message : "no error"}`, error);
+  }
+  return isTraceparent(traceparent) ? traceparent : undefined;
+}
+
+/** Whether it can be an idempotency key. */
+export function isKey(key: unknown): key is string {
   return typeof key === "string" && key.length >= 1 && key.length <= 128;
 }
 

@@ -1,6 +1,6 @@
 import { headers, type MsgHdrs } from "@nats-io/transport-node";
 import type { OutgoingRecord } from "./record.ts";
-import { PUBLISH_ID_HEADER } from "./stream-reader.ts";
+import { DIGEST_HEADER, PUBLISH_ID_HEADER } from "./stream-reader.ts";
 
 /** A record that the log has not acknowledged yet, and how far it is. All times are ms since 1970. */
 export interface Flight {
@@ -11,13 +11,14 @@ export interface Flight {
   dueAt: number;
   /** The last token of the inbox subject on which its acknowledgement comes. */
   token: string;
-  /** How many times it was sent. */
-  attempts: number;
   /** How many times it failed in a row, and how it failed last. */
   failures: number;
   problem: string | undefined;
-  /** Since when a copy of it can be in the log: the first time it was sent, or the last time that the log was found not to have it. */
-  maybeSince: number;
+  /**
+   * Since when a copy of it can be in the log: the first time it was sent, or the last time that the log was found not to have it;
+   * `undefined` if it was not sent yet.
+   */
+  maybeSince: number | undefined;
   /** If it is in the log, then behind this sequence. */
   floorSeq: number;
   /** Goes up with each change of state, so that an answer to what was asked before is recognised as such. */
@@ -30,16 +31,17 @@ export function createFlight(record: OutgoingRecord, stream: string): Flight {
   hdrs.set("Nats-Msg-Id", messageId);
   hdrs.set("Nats-Expected-Stream", stream);
   if (publishId !== undefined) hdrs.set(PUBLISH_ID_HEADER, publishId);
+  const { digest } = record;
+  if (digest !== undefined) hdrs.set(DIGEST_HEADER, digest);
   return {
     record,
     headers: hdrs,
     state: "ready",
     dueAt: 0,
     token: "",
-    attempts: 0,
     failures: 0,
     problem: undefined,
-    maybeSince: 0,
+    maybeSince: undefined,
     floorSeq: 0,
     version: 0,
   };
@@ -50,5 +52,5 @@ export function createFlight(record: OutgoingRecord, stream: string): Flight {
  * stream's duplicate window. A quarter of it is left as a margin for the way there.
  */
 export function mayBeForgotten(flight: Flight, duplicateWindowMs: number, now: number): boolean {
-  return flight.attempts > 0 && now - flight.maybeSince >= duplicateWindowMs * 0.75;
+  return flight.maybeSince !== undefined && now - flight.maybeSince >= duplicateWindowMs * 0.75;
 }

@@ -1,5 +1,25 @@
-export { PublisherError, type PublisherErrorCode, type Stored } from "./errors.ts";
-export type { EventInput } from "./event.ts";
+export type { AnyEvents, EndReason, EventMap, EventPayloads } from "@kata/protocol/wire";
+export { PublisherError, type PublisherErrorCode, QueueFullError, type Stored } from "./errors.ts";
+export type { CurrentTraceparent, EventInput, EventMeta } from "./event.ts";
+export {
+  agentStatusChanged,
+  blockerRaised,
+  type CreateEvent,
+  type EventInputOf,
+  logEntry,
+  specUpdated,
+  streamEnded,
+  taskCompleted,
+} from "./events.ts";
 export type { PublisherOptions } from "./options.ts";
-export { createPublisher, type Publisher } from "./publisher.ts";
+export type {
+  Attempt,
+  PipeOptions,
+  PipeResult,
+  PublisherStats,
+  PublishManyOptions,
+  PublishOptions,
+  RecordReport,
+} from "./publish-options.ts";
+export { type ChannelEvent, createPublisher, type Publisher } from "./publisher.ts";
 export type { PublishResult } from "./record.ts";

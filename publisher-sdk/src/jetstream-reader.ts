@@ -1,7 +1,13 @@
 import { epochOf } from "@kata/protocol/wire";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { ask } from "./ask.ts";
-import { PUBLISH_ID_HEADER, type StoredMessage, type StreamFacts, type StreamReader } from "./stream-reader.ts";
+import {
+  DIGEST_HEADER,
+  PUBLISH_ID_HEADER,
+  type StoredMessage,
+  type StreamFacts,
+  type StreamReader,
+} from "./stream-reader.ts";
 
 interface ApiAnswer {
   readonly error?: { readonly err_code?: number; readonly description?: string };
@@ -64,7 +70,10 @@ export class JetStreamReader implements StreamReader {
     if (answer.message !== undefined) {
       const { seq, subject, hdrs } = answer.message;
       const block = hdrs === undefined ? "" : Buffer.from(hdrs, "base64").toString();
-      return { seq, subject, messageId: headerOf(block, "Nats-Msg-Id"), publishId: headerOf(block, PUBLISH_ID_HEADER) };
+      const [messageId, publishId, digest] = ["Nats-Msg-Id", PUBLISH_ID_HEADER, DIGEST_HEADER].map((name) =>
+        headerOf(block, name),
+      );
+      return { seq, subject, messageId, publishId, digest };
     }
     if (answer.error?.err_code === NO_MESSAGE) return undefined;
     throw new Error(`stream ${this.#stream}: ${answer.error?.description ?? "unreadable answer"}`);

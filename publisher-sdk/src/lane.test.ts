@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { PublisherError } from "./errors.ts";
-import { Lane, type LanePort } from "./lane.ts";
-import type { OutgoingRecord, PublishResult } from "./record.ts";
+import { Lane, type LaneEvent, type LanePort } from "./lane.ts";
+import type { OutgoingRecord } from "./record.ts";
 
 function rig(limits: Partial<LanePort> = {}) {
   const sent: OutgoingRecord[] = [];
@@ -12,8 +12,6 @@ function rig(limits: Partial<LanePort> = {}) {
     now: () => clock.now,
     recordBytes: () => 100,
     recordEvents: 3,
-    fillMs: 1_000,
-    publishTimeoutMs: Infinity,
     identify: (_, key) => (key === undefined ? { messageId: `m${ids++}` } : { messageId: key, publishId: `p${ids++}` }),
     send: (record) => sent.push(record),
     settled: (lane, record) => {
@@ -24,16 +22,23 @@ function rig(limits: Partial<LanePort> = {}) {
     ...limits,
   };
   const lane = new Lane("agent:a1", "kata.team.t1.agent.a1", port);
-  const push = (line: string, key?: string): void => {
-    lane.push(
-      line,
-      line.length,
-      key,
-      (r: PublishResult) => log.push(r.eventId),
-      (e) => log.push(`${e.code} ${line}`),
-    );
+  const event = (line: string, timeoutMs = Infinity): LaneEvent => ({
+    line,
+    bytes: line.length,
+    timeoutMs,
+    resolve: (result) => log.push(result.eventId),
+    reject: (error) => log.push(`${error.code} ${line}`),
+  });
+  const push = (line: string, key?: string, timeoutMs?: number) => lane.push(event(line, timeoutMs), key);
+  return {
+    lane,
+    sent,
+    log,
+    event,
+    push,
+    clock,
+    lines: () => sent.map((record) => Buffer.from(record.data).toString()),
   };
-  return { lane, sent, log, push, clock, lines: () => sent.map((record) => Buffer.from(record.data).toString()) };
 }
 
 test("one record is in flight; the next is sent when the log has it", () => {
@@ -77,13 +82,13 @@ test("an event with a key is alone in its record", () => {
 });
 
 test("what waits too long is rejected from the front, before anything later is sent", () => {
-  const { lane, sent, log, push, clock } = rig({ publishTimeoutMs: 5_000 });
-  push("a");
+  const { lane, sent, log, push, clock } = rig();
+  push("a", undefined, 5_000);
   lane.advance();
-  // Events that came more than fillMs apart do not share a record, or the later would be given up with the earlier.
-  push("b");
+  // Events whose time is up more than a second apart do not share a record, or the later would be given up with the earlier.
+  push("b", undefined, 5_000);
   clock.now = 2_000;
-  push("c");
+  push("c", undefined, 5_000);
   clock.now = 5_000;
   lane.expire();
   expect(log).toEqual(["unavailable b", "settled m1"]);
@@ -92,6 +97,83 @@ test("what waits too long is rejected from the front, before anything later is s
   sent[0]?.succeed("e", 1, false);
   expect(log.slice(2)).toEqual([expect.stringContaining("e-1-"), "settled m0", "unavailable c", "settled m2"]);
   expect(sent).toHaveLength(1);
+});
+
+test("each event has its own time: one that is up earlier goes from among those that wait longer", () => {
+  const { lane, sent, log, push, clock, lines } = rig();
+  push("a");
+  lane.advance();
+  push("b");
+  push("c", undefined, 100);
+  push("d", "k", 100);
+  push("e");
+  push("f", undefined, 200);
+  clock.now = 100;
+  lane.expire();
+  expect(log).toEqual(["unavailable c", "settled m2", "unavailable d", "settled k"]);
+  sent[0]?.succeed("e", 1, false);
+  sent[1]?.succeed("e", 2, false);
+  expect(lines()).toEqual(["a", "b", "e"]);
+  clock.now = 200;
+  sent[2]?.succeed("e", 3, false);
+  expect(log.at(-2)).toBe("unavailable f");
+  expect(lane.tail).toBeUndefined();
+});
+
+test("events that are never given up share a record, however far apart they come", () => {
+  const { lane, sent, push, clock, lines } = rig();
+  push("a");
+  lane.advance();
+  push("b");
+  clock.now = 60_000;
+  push("c");
+  sent[0]?.succeed("e", 1, false);
+  expect(lines()).toEqual(["a", "b\nc"]);
+});
+
+test("an event that is taken back leaves the others as they were", () => {
+  for (const gone of [0, 1, 2]) {
+    const { lane, sent, log, event, lines } = rig();
+    const events = ["uno", "2", "drei"].map((line) => event(line));
+    const records = events.map((each) => lane.push(each));
+    const charge = records[0]?.charge ?? 0;
+    const freed = records[gone]?.withdraw(events[gone]?.resolve ?? (() => {})) ?? 0;
+    expect(records[0]?.charge).toBe(charge - freed);
+    lane.push(event("vier"));
+    lane.advance();
+    const left = ["uno", "2", "drei"].filter((_, i) => i !== gone);
+    expect(lines()).toEqual([[...left, "vier"].join("\n")]);
+    sent[0]?.succeed("e", 1, false);
+    expect(log).toHaveLength(4);
+  }
+});
+
+test("a record of which everything was taken back is not sent, and the next one is", () => {
+  const { lane, log, event, push, lines } = rig();
+  const taken = event("a");
+  const record = lane.push(taken, "k");
+  push("b");
+  expect(record.withdraw(taken.resolve)).toBe(1 + 256);
+  expect(record.withdraw(taken.resolve)).toBeUndefined();
+  lane.advance();
+  expect(lines()).toEqual(["b"]);
+  expect(log).toEqual(["settled k"]);
+});
+
+test("events under one key are one record, beyond what the lane would put together", () => {
+  const { lane, event, push, lines, sent } = rig();
+  push("a");
+  const identity = { messageId: "m", publishId: "p", key: "k" };
+  const record = lane.pushTogether(
+    ["1", "2", "3", "4"].map((line) => event(line)),
+    identity,
+  );
+  push("b");
+  lane.advance();
+  for (let i = 0; i < 2; i++) sent[i]?.succeed("e", i + 1, false);
+  expect(lines()).toEqual(["a", "1\n2\n3\n4", "b"]);
+  expect(record.digest).toMatch(/^[A-Za-z0-9_-]{43}$/);
+  expect(sent[0]?.digest).toBeUndefined();
 });
 
 test("records that fail while they are being sent do not pile up on the stack", () => {

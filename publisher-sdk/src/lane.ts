@@ -1,5 +1,5 @@
 import { PublisherError } from "./errors.ts";
-import { OutgoingRecord, type PublishResult, type RecordIdentity } from "./record.ts";
+import { type EarlierAttempt, OutgoingRecord, type RecordIdentity, type Reject, type Resolve } from "./record.ts";
 
 /** What a lane needs from its publisher. */
 export interface LanePort {
@@ -8,10 +8,6 @@ export interface LanePort {
   /** Upper bound of a record with more than one event, bytes; it can change with the server that is connected to. */
   recordBytes(): number;
   readonly recordEvents: number;
-  /** How long a record that waits may go on filling, milliseconds. */
-  readonly fillMs: number;
-  /** How long an event is tried, milliseconds. */
-  readonly publishTimeoutMs: number;
   identify(subject: string, key: string | undefined): RecordIdentity;
   /** Takes a record over until it is settled. */
   send(record: OutgoingRecord): void;
@@ -21,23 +17,40 @@ export interface LanePort {
   problem(): string;
 }
 
+/** An event on its way into a lane. */
+export interface LaneEvent {
+  readonly line: string;
+  /** Length of the line, bytes. */
+  readonly bytes: number;
+  /** How long it is tried, milliseconds. */
+  readonly timeoutMs: number;
+  readonly resolve: Resolve;
+  readonly reject: Reject;
+}
+
+/** The longest that deadlines of events in one record lie apart, milliseconds: they are given up together. */
+const DEADLINES_APART_MS = 1_000;
+
 /**
  * One channel's way to the log: a queue of records, the last of which fills up, and at most one in flight. That is
  * what makes the order strict: the next record is sent when the log has the one before it.
  */
 export class Lane {
   readonly channel: string;
-  readonly #subject: string;
+  readonly subject: string;
   readonly #port: LanePort;
   /** The queue, linked through `next`. */
   #first: OutgoingRecord | undefined;
   #last: OutgoingRecord | undefined;
   #inFlight: OutgoingRecord | undefined;
   #advancing = false;
+  /** The latest deadline in the queue, and whether no earlier one is behind a later: then only the front has to be looked at. */
+  #latest = 0;
+  #inOrder = true;
 
   constructor(channel: string, subject: string, port: LanePort) {
     this.channel = channel;
-    this.#subject = subject;
+    this.subject = subject;
     this.#port = port;
   }
 
@@ -46,22 +59,37 @@ export class Lane {
     return this.#last ?? this.#inFlight;
   }
 
-  push(
-    line: string,
-    bytes: number,
-    key: string | undefined,
-    resolve: (result: PublishResult) => void,
-    reject: (error: PublisherError) => void,
-  ): void {
+  /** Returns the record that the event travels in. */
+  push(event: LaneEvent, key?: string): OutgoingRecord {
+    const { line, bytes, timeoutMs, resolve, reject } = event;
     const now = this.#port.now();
+    const deadline = now + timeoutMs;
     let record = this.#last;
-    if (record === undefined || key !== undefined || !this.#fits(record, bytes, now)) {
-      record = new OutgoingRecord(this.#subject, this.#port.identify(this.#subject, key), now);
-      if (this.#last === undefined) this.#first = record;
-      else this.#last.next = record;
-      this.#last = record;
+    if (record === undefined || key !== undefined || !this.#fits(record, bytes, deadline, timeoutMs)) {
+      record = this.#open(this.#port.identify(this.subject, key), now);
     }
-    record.add(line, bytes, now, resolve, reject);
+    record.add(line, bytes, deadline, timeoutMs, resolve, reject);
+    this.#due(record.deadline);
+    return record;
+  }
+
+  /** All of them in one record, which nothing is added to. */
+  pushTogether(
+    events: readonly LaneEvent[],
+    identity: RecordIdentity,
+    earlier?: EarlierAttempt,
+    openedAt?: number,
+  ): OutgoingRecord {
+    const now = this.#port.now();
+    const record = this.#open(identity, openedAt ?? now, earlier);
+    // Who it is is known outside already, and what it holds.
+    record.whole = true;
+    if (openedAt !== undefined) record.recovered = true;
+    for (const { line, bytes, timeoutMs, resolve, reject } of events) {
+      record.add(line, bytes, now + timeoutMs, timeoutMs, resolve, reject);
+    }
+    this.#due(record.deadline);
+    return record;
   }
 
   /** Sends the next record unless one is in flight. A loop, because a record can fail while it is being sent. */
@@ -69,10 +97,20 @@ export class Lane {
     if (this.#advancing) return;
     this.#advancing = true;
     while (this.#inFlight === undefined) {
-      this.expire();
       const record = this.#shift();
       if (record === undefined) break;
+      if (this.#port.now() >= record.deadline && record.events > 0) {
+        this.#fail(record, this.#late(record));
+        continue;
+      }
+      if (record.events === 0) {
+        // All of it was taken back.
+        record.settle();
+        this.#port.settled(this, record);
+        continue;
+      }
       this.#inFlight = record;
+      record.underWay = true;
       record.onSettled(() => {
         this.#inFlight = undefined;
         this.#port.settled(this, record);
@@ -85,20 +123,55 @@ export class Lane {
   /** Rejects what has waited for its turn too long. */
   expire(): void {
     const now = this.#port.now();
-    const timeoutMs = this.#port.publishTimeoutMs;
-    while (this.#first !== undefined && now - this.#first.lastAt >= timeoutMs) {
-      this.#reject(new PublisherError("unavailable", `not sent within ${timeoutMs} ms: ${this.#port.problem()}`));
+    if (this.#inOrder) {
+      while (this.#first !== undefined && now >= this.#first.deadline) {
+        const record = this.#first;
+        this.#shift();
+        this.#fail(record, this.#late(record));
+      }
+      return;
     }
+    let due: OutgoingRecord[] | undefined;
+    let before: OutgoingRecord | undefined;
+    for (let record = this.#first; record !== undefined; record = record.next) {
+      if (now < record.deadline) {
+        before = record;
+        continue;
+      }
+      if (before === undefined) this.#first = record.next;
+      else before.next = record.next;
+      if (record === this.#last) this.#last = before;
+      due ??= [];
+      due.push(record);
+    }
+    if (this.#first === undefined) this.#inOrder = true;
+    for (const record of due ?? []) this.#fail(record, this.#late(record));
   }
 
   /** Rejects everything that waits; what is in flight is not the lane's any more. */
   abandon(error: PublisherError): void {
-    while (this.#first !== undefined) this.#reject(error);
+    for (let record = this.#shift(); record !== undefined; record = this.#shift()) this.#fail(record, error);
   }
 
-  #reject(error: PublisherError): void {
-    const record = this.#shift();
-    if (record === undefined) return;
+  /** A new record at the end of the queue. */
+  #open(identity: RecordIdentity, now: number, earlier?: EarlierAttempt): OutgoingRecord {
+    const record = new OutgoingRecord(this.channel, this.subject, identity, now, earlier);
+    if (this.#last === undefined) this.#first = record;
+    else this.#last.next = record;
+    this.#last = record;
+    return record;
+  }
+
+  #due(deadline: number): void {
+    if (deadline < this.#latest) this.#inOrder = false;
+    else this.#latest = deadline;
+  }
+
+  #late({ timeoutMs }: OutgoingRecord): PublisherError {
+    return new PublisherError("unavailable", `not sent within ${timeoutMs} ms: ${this.#port.problem()}`);
+  }
+
+  #fail(record: OutgoingRecord, error: PublisherError): void {
     record.fail(error);
     this.#port.settled(this, record);
   }
@@ -106,17 +179,22 @@ export class Lane {
   #shift(): OutgoingRecord | undefined {
     const record = this.#first;
     this.#first = record?.next;
-    if (this.#first === undefined) this.#last = undefined;
+    if (this.#first === undefined) {
+      this.#last = undefined;
+      this.#latest = 0;
+      this.#inOrder = true;
+    }
     return record;
   }
 
-  #fits(record: OutgoingRecord, bytes: number, now: number): boolean {
+  #fits(record: OutgoingRecord, bytes: number, deadline: number, timeoutMs: number): boolean {
     return (
-      !record.keyed &&
+      !record.whole &&
       record.events < this.#port.recordEvents &&
       record.bytes + 1 + bytes <= this.#port.recordBytes() &&
-      // Events of a record are given up together, so those that came far apart do not share one.
-      now - record.openedAt < this.#port.fillMs
+      // Events of a record are given up together, so those that are to be at different times do not share one. The
+      // difference of two that never are is no number.
+      !(Math.abs(deadline - record.dueAt) >= Math.min(DEADLINES_APART_MS, timeoutMs / 4))
     );
   }
 }

@@ -1,3 +1,4 @@
+import { parseEventId } from "@kata/protocol/wire";
 import type { StreamFacts } from "./stream-reader.ts";
 
 /** What a publisher knows of the end of the log: from the stream's own words and from acknowledgements. */
@@ -17,6 +18,12 @@ export class LogTail {
     this.#ackedSeq = seq;
     this.knownSeq = Math.max(this.knownSeq, seq);
     return true;
+  }
+
+  /** The sequence of a place in this incarnation of the stream; 0 if it is of another. */
+  seqOf(eventId: string | undefined): number {
+    const at = parseEventId(eventId);
+    return at?.epoch === this.epoch ? at.seq : 0;
   }
 
   /** Believes the stream. Returns whether it is another one than before. */

@@ -1,11 +1,18 @@
 import { isId, MAX_EVENT_BYTES, MAX_RECORD_BYTES, STREAM } from "@kata/protocol/wire";
 import type { NatsConnection, TlsOptions } from "@nats-io/transport-node";
+import type { CurrentTraceparent } from "./event.ts";
 import { inboxPrefixOf } from "./inbox.ts";
+import type { RecordReport } from "./publish-options.ts";
 
 export interface PublisherOptions {
-  /** NATS servers, `nats://host:port` or `host:port`; credentials in them (`nats://user:pass@…`) are used if there is no `apiKey`. */
+  /**
+   * NATS servers, `nats://host:port` or `host:port`; credentials in them (`nats://user:pass@…`) are used if there is no `apiKey`.
+   */
   readonly servers?: string | readonly string[];
-  /** The same for one server. Exactly one of `servers`, `url` and `connection` is given. */
+  /**
+   * The same for one server; or the URL of a broker, `https://host` (`http://` too), to publish through it where NATS cannot be
+   * reached. That needs an `apiKey`. Exactly one of `servers`, `url` and `connection` is given.
+   */
   readonly url?: string;
   /** A connection that the caller owns: `close()` leaves it open. Its own reconnect settings apply. */
   readonly connection?: NatsConnection;
@@ -44,6 +51,25 @@ export interface PublisherOptions {
   readonly maxEventBytes?: number;
   /** Upper bound of what is accepted and not yet settled, in bytes, with 256 for each event's bookkeeping; default 64 MiB. */
   readonly maxQueueBytes?: number;
+  /**
+   * A directory of this publisher's own, which is made if it is not there. What is accepted is kept in it until it is settled, so it
+   * survives a crash of this process and its host: the next publisher with the same spool sends it first, in order, each event once.
+   * Needs the package `classic-level`. Then `publishTimeoutMs` is Infinity unless given, and `close()` leaves there what it could not
+   * send (`spooled`).
+   */
+  readonly spool?: string;
+  /** Told of each record that is settled: for metrics. {@link Publisher.stats} has the totals. */
+  readonly onRecord?: (report: RecordReport) => void;
+  /**
+   * Says in which W3C trace context the caller of `publish` is: asked for each event that has no `traceparent` of its own. For
+   * example from OpenTelemetry's active span.
+   */
+  readonly traceparent?: CurrentTraceparent;
+  /**
+   * Waits for what is left when the process is told to end (SIGINT, SIGTERM, SIGHUP; `closeTimeoutMs` at most), and then lets it end by
+   * that signal. Default false: signals are the application's. `process.exit()` cannot be waited at.
+   */
+  readonly drainOnExit?: boolean;
 }
 
 /** All that a publisher goes by. */
@@ -61,6 +87,9 @@ export interface Settings {
   readonly maxRecordEvents: number;
   readonly maxEventBytes: number;
   readonly maxQueueBytes: number;
+  readonly drainOnExit: boolean;
+  readonly traceparent: CurrentTraceparent | undefined;
+  readonly onRecord: ((report: RecordReport) => void) | undefined;
 }
 
 /** The options with every default filled in; whose team it is may have to be asked yet. */
@@ -82,8 +111,15 @@ export function settingsOf(options: PublisherOptions): GivenSettings {
   }
   if (teamId === undefined ? apiKey === undefined : !isId(teamId))
     throw new TypeError("teamId must match [A-Za-z0-9_-]{1,128}");
+  const { spool } = options;
+  if (spool !== undefined && (typeof spool !== "string" || spool === ""))
+    throw new TypeError("spool must be a directory");
   const stream = options.stream ?? STREAM;
   if (!isId(stream)) throw new TypeError("stream must match [A-Za-z0-9_-]{1,128}");
+  if (isHttp(options.url)) {
+    if (apiKey === undefined) throw new TypeError("a broker's URL needs an apiKey");
+    if (options.stream !== undefined) throw new TypeError("stream goes with NATS: a broker has its own");
+  }
   return {
     teamId,
     stream,
@@ -91,13 +127,21 @@ export function settingsOf(options: PublisherOptions): GivenSettings {
     inboxPrefix: apiKey === undefined ? undefined : inboxPrefixOf(apiKey),
     connectTimeoutMs: bounded("connectTimeoutMs", options.connectTimeoutMs, 5_000, 1, MAX_TIMER_MS),
     ackTimeoutMs: bounded("ackTimeoutMs", options.ackTimeoutMs, 5_000, 1, MAX_TIMER_MS),
-    publishTimeoutMs: bounded("publishTimeoutMs", options.publishTimeoutMs, 60_000, 1),
+    publishTimeoutMs: bounded("publishTimeoutMs", options.publishTimeoutMs, spool === undefined ? 60_000 : Infinity, 1),
     closeTimeoutMs: bounded("closeTimeoutMs", options.closeTimeoutMs, 10_000, 0, MAX_TIMER_MS),
     maxRecordBytes: bounded("maxRecordBytes", options.maxRecordBytes, 256 * 1024, 1, MAX_RECORD_BYTES),
     maxRecordEvents: bounded("maxRecordEvents", options.maxRecordEvents, 1_000, 1, 1_000_000),
     maxEventBytes: bounded("maxEventBytes", options.maxEventBytes, MAX_EVENT_BYTES, 1, MAX_EVENT_BYTES),
     maxQueueBytes: bounded("maxQueueBytes", options.maxQueueBytes, 64 * 1024 * 1024, 1),
+    onRecord: options.onRecord,
+    traceparent: options.traceparent,
+    drainOnExit: options.drainOnExit === true,
   };
+}
+
+/** Whether it is the URL of a broker. */
+export function isHttp(url: string | undefined): url is string {
+  return typeof url === "string" && /^https?:\/\//i.test(url);
 }
 
 function bounded(name: string, value: number | undefined, standard: number, min: number, max = Infinity): number {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { checkOf, formatEventId } from "@kata/protocol/wire";
 import type { PublisherError } from "./errors.ts";
 
@@ -8,6 +9,9 @@ export interface PublishResult {
   readonly duplicate: boolean;
 }
 
+export type Resolve = (result: PublishResult) => void;
+export type Reject = (error: PublisherError) => void;
+
 const LINE_FEED = 10;
 const EMPTY = Buffer.alloc(0);
 
@@ -15,10 +19,20 @@ export interface RecordIdentity {
   /** The `Nats-Msg-Id`, the same in every attempt. */
   readonly messageId: string;
   /**
-   * For an event with an idempotency key, whose message id others may use too: what is this publish's own. It is how
+   * For a record with an idempotency key, whose message id others may use too: what is this publish's own. It is how
    * a message that is found in the log is known to be ours.
    */
   readonly publishId?: string;
+  /** The idempotency key itself. */
+  readonly key?: string;
+}
+
+/** An attempt that may have been made before this process took the record over. */
+export interface EarlierAttempt {
+  /** When the first one was made at the earliest, ms since 1970. */
+  readonly since: number;
+  /** An eventId that the log had before it; `undefined` if none is known. */
+  readonly after: string | undefined;
 }
 
 /** What an event is counted with beside its line: a line feed, its promise and its places in arrays, bytes. */
@@ -29,16 +43,34 @@ export const EVENT_OVERHEAD_BYTES = 256;
  * its lane until it is its turn, and is settled once, as a whole.
  */
 export class OutgoingRecord {
+  readonly channel: string;
   readonly subject: string;
   readonly identity: RecordIdentity;
+  readonly earlier: EarlierAttempt | undefined;
   /** When its first event came, ms since 1970. */
   readonly openedAt: number;
-  /** When its last event came, ms since 1970. */
-  lastAt: number;
+  /** When it is given up, ms since 1970: the latest that one of its events asked for, and what the first one did. */
+  deadline = 0;
+  dueAt = 0;
+  /** How long its last event is tried, milliseconds. */
+  timeoutMs = 0;
   /** Length of the record, bytes. */
   bytes = 0;
   /** What it counts for in the bounded queue, bytes. */
   charge = 0;
+  /** Whether nothing is added to what it holds. */
+  whole: boolean;
+  /** Whether its turn has come: from then on it is what it is. */
+  underWay = false;
+  /** When it was first sent, ms since 1970, and how often it was. For whoever measures. */
+  sentAt = 0;
+  attempts = 0;
+  /** Whether an earlier process had accepted it: it comes from the spool. */
+  recovered = false;
+  /** How many of its events are not in it although it was stored. */
+  refused = 0;
+  /** Why it was not stored, as far as is known; `undefined` if it was, or is not settled. */
+  error: PublisherError | undefined;
   /** The one behind it in its lane. */
   next: OutgoingRecord | undefined;
   /**
@@ -46,45 +78,55 @@ export class OutgoingRecord {
    * strings would be moved about.
    */
   #buffer: Buffer = EMPTY;
-  readonly #resolves: ((result: PublishResult) => void)[] = [];
-  readonly #rejects: ((error: PublisherError) => void)[] = [];
+  #digest: string | undefined;
+  readonly #resolves: Resolve[] = [];
+  readonly #rejects: Reject[] = [];
   readonly #listeners: (() => void)[] = [];
 
-  constructor(subject: string, identity: RecordIdentity, now: number) {
+  constructor(channel: string, subject: string, identity: RecordIdentity, now: number, earlier?: EarlierAttempt) {
+    this.channel = channel;
     this.subject = subject;
     this.identity = identity;
     this.openedAt = now;
-    this.lastAt = now;
+    this.earlier = earlier;
+    this.whole = identity.publishId !== undefined;
   }
 
   get events(): number {
     return this.#resolves.length;
   }
 
-  /** Whether it carries an event with an idempotency key, which travels alone. */
+  /** Whether it travels under an idempotency key. */
   get keyed(): boolean {
     return this.identity.publishId !== undefined;
   }
 
-  add(
-    line: string,
-    bytes: number,
-    now: number,
-    resolve: (result: PublishResult) => void,
-    reject: (error: PublisherError) => void,
-  ): void {
+  /**
+   * What is stored with several events under one key, so that the same key with other events is noticed: by the place in
+   * its record an event would get an eventId that does not exist. One event alone is known by its key. Their times and traces
+   * do not count: whoever publishes again what it published before does so later.
+   */
+  get digest(): string | undefined {
+    if (!this.keyed || this.events < 2) return undefined;
+    this.#digest ??= digestOf(this.#buffer.toString("utf8", 0, this.bytes));
+    return this.#digest;
+  }
+
+  add(line: string, bytes: number, deadline: number, timeoutMs: number, resolve: Resolve, reject: Reject): void {
     const start = this.bytes === 0 ? 0 : this.bytes + 1;
     if (start + bytes > this.#buffer.length) this.#grow(start + bytes);
     if (start > 0) this.#buffer[start - 1] = LINE_FEED;
     this.#buffer.write(line, start);
     this.bytes = start + bytes;
     this.charge += bytes + EVENT_OVERHEAD_BYTES;
-    this.lastAt = now;
+    if (this.events === 0) this.dueAt = deadline;
+    if (deadline > this.deadline) this.deadline = deadline;
+    this.timeoutMs = timeoutMs;
     this.#resolves.push(resolve);
     this.#rejects.push(reject);
   }
 
-  /** The bytes to send: the same in every attempt, so nothing is added after the first. */
+  /** The bytes to send: the same in every attempt, so nothing is added or taken out after the first. */
   get data(): Uint8Array {
     return this.#buffer.subarray(0, this.bytes);
   }
@@ -94,18 +136,67 @@ export class OutgoingRecord {
     this.#listeners.push(listener);
   }
 
-  /** The log has it. */
-  succeed(epoch: string, seq: number, duplicate: boolean): void {
-    const check = checkOf(this.identity.messageId);
-    for (let n = 0; n < this.#resolves.length; n++) {
-      this.#resolves[n]?.({ eventId: formatEventId(epoch, seq, check, n), duplicate });
+  /**
+   * Takes an event out that has not been sent; it is known by its `resolve`.
+   *
+   * @returns what it counted for in the queue, bytes; `undefined` if it is not there (any more)
+   */
+  withdraw(resolve: Resolve): number | undefined {
+    const at = this.#resolves.indexOf(resolve);
+    if (at === -1) return undefined;
+    let start = 0;
+    for (let i = 0; i < at; i++) start = this.#buffer.indexOf(LINE_FEED, start) + 1;
+    const feed = at === this.events - 1 ? this.bytes : this.#buffer.indexOf(LINE_FEED, start);
+    const charge = feed - start + EVENT_OVERHEAD_BYTES;
+    this.#resolves.splice(at, 1);
+    this.#rejects.splice(at, 1);
+    this.charge -= charge;
+    if (feed < this.bytes) {
+      this.#buffer.copyWithin(start, feed + 1, this.bytes);
+      this.bytes -= feed + 1 - start;
+    } else this.bytes = Math.max(0, start - 1);
+    return charge;
+  }
+
+  /** Nobody waits any more for an event that has been sent; it is known by its `resolve`. */
+  forget(resolve: Resolve): void {
+    const at = this.#resolves.indexOf(resolve);
+    if (at === -1) return;
+    this.#resolves[at] = ignore;
+    this.#rejects[at] = ignore;
+  }
+
+  /**
+   * The log has it.
+   *
+   * @param check the last part of its eventIds, if they are not made of its own message id
+   * @param refused those of its events, by their places, that are not in it
+   */
+  succeed(
+    epoch: string,
+    seq: number,
+    duplicate: boolean,
+    check = checkOf(this.identity.messageId),
+    refused?: ReadonlyMap<number, PublisherError>,
+  ): void {
+    for (let i = 0, n = 0; i < this.#resolves.length; i++) {
+      const error = refused?.get(i);
+      if (error === undefined) this.#resolves[i]?.({ eventId: formatEventId(epoch, seq, check, n++), duplicate });
+      else this.#rejects[i]?.(error);
     }
-    this.#settle();
+    this.refused = refused?.size ?? 0;
+    this.settle();
   }
 
   fail(error: PublisherError): void {
+    this.error = error;
     for (const reject of this.#rejects) reject(error);
-    this.#settle();
+    this.settle();
+  }
+
+  /** Nothing of it is left to wait for. */
+  settle(): void {
+    for (const listener of this.#listeners) listener();
   }
 
   #grow(bytes: number): void {
@@ -114,8 +205,19 @@ export class OutgoingRecord {
     this.#buffer.copy(grown, 0, 0, this.bytes);
     this.#buffer = grown;
   }
-
-  #settle(): void {
-    for (const listener of this.#listeners) listener();
-  }
 }
+
+/** The SHA-256 of the types and payloads of a record's lines, base64url. */
+function digestOf(lines: string): string {
+  const hash = createHash("sha256");
+  for (const line of lines.split("\n")) {
+    // Neither can be in what stands before: a type has no quotation marks, and nor have a time and a trace.
+    hash
+      .update(line.slice(0, line.indexOf(',"timestamp":')))
+      .update(line.slice(line.indexOf('"payload":')))
+      .update("\n");
+  }
+  return hash.digest("base64url");
+}
+
+function ignore(): void {}

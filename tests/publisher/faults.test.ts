@@ -32,11 +32,11 @@ function expectStrictAttempts(rig: Rig): void {
   }
 }
 
-describe.each(LOGINS)("with a %s", (login) => {
+describe.each(LOGINS)("with a %s", (way) => {
   describe("a connection that is cut", () => {
     test("at random moments during 5,000 publishes: each is stored once, in order, under its first message id", async () => {
       const random = seededRandom();
-      await using rig = await createRig({ login });
+      await using rig = await createRig({ way });
       const publisher = await rig.publisher({ maxRecordEvents: 10, ackTimeoutMs: 2_000 });
       await publisher.flush();
       const loads = CHANNELS.map((channel, c) => startLoad(publisher, channel, c === 0 ? 3_000 : 1_000, 40));
@@ -60,7 +60,7 @@ describe.each(LOGINS)("with a %s", (login) => {
     });
 
     test("in the middle of an acknowledgement: the record is sent again with the same id, and stored once", async () => {
-      await using rig = await createRig({ login });
+      await using rig = await createRig({ way });
       // With so long a timeout it is the reconnect alone that sends it again.
       const publisher = await rig.publisher({ ackTimeoutMs: 60_000 });
       await publisher.publish("agent:a1", event(0));
@@ -77,7 +77,7 @@ describe.each(LOGINS)("with a %s", (login) => {
     });
 
     test("for a while: what is published meanwhile waits, and is stored in order", async () => {
-      await using rig = await createRig({ login });
+      await using rig = await createRig({ way });
       const publisher = await rig.publisher({ publishTimeoutMs: Infinity });
       await publisher.publish("agent:a1", event(0));
       const accepted = rig.proxy.connections;
@@ -95,7 +95,7 @@ describe.each(LOGINS)("with a %s", (login) => {
 
   describe("nats-server", () => {
     test("is killed and started again in the middle of the load", async () => {
-      await using rig = await createRig({ login });
+      await using rig = await createRig({ way });
       const publisher = await rig.publisher({ maxRecordEvents: 10 });
       const loads = CHANNELS.map((channel) => startLoad(publisher, channel, 2_000, 30));
       for (const at of [500, 1_500, 3_000]) {
@@ -111,7 +111,7 @@ describe.each(LOGINS)("with a %s", (login) => {
     });
 
     test("is suspended for longer than the acknowledgement timeout", async () => {
-      await using rig = await createRig({ login });
+      await using rig = await createRig({ way });
       const publisher = await rig.publisher({ maxRecordEvents: 10, ackTimeoutMs: 100 });
       const loads = CHANNELS.map((channel) => startLoad(publisher, channel, 1_000, 30));
       for (const at of [300, 1_200, 2_000]) {
@@ -129,7 +129,7 @@ describe.each(LOGINS)("with a %s", (login) => {
     });
 
     test("answers no longer on one connection: the record is not sent again before the stream has answered", async () => {
-      await using rig = await createRig({ login });
+      await using rig = await createRig({ way });
       const publisher = await rig.publisher({ ackTimeoutMs: 50 });
       await publisher.publish("agent:a1", event(0));
       rig.nats.suspend();
@@ -147,7 +147,7 @@ describe.each(LOGINS)("with a %s", (login) => {
 
   describe("the stream", () => {
     test("is not there at first: what is published waits for it", async () => {
-      await using rig = await createRig({ login, stream: false });
+      await using rig = await createRig({ way, stream: false });
       const publisher = await rig.publisher();
       const published = upTo(100).map((i) => publisher.publish("agent:a1", event(i)));
       await ensureTestStream(rig.nc);
@@ -158,7 +158,7 @@ describe.each(LOGINS)("with a %s", (login) => {
     });
 
     test("is never there: the publish is rejected with the reason", async () => {
-      await using rig = await createRig({ login, stream: false });
+      await using rig = await createRig({ way, stream: false });
       const publisher = await rig.publisher({ publishTimeoutMs: 300 });
       const error: unknown = await publisher.publish("agent:a1", event(0)).catch((reason: unknown) => reason);
       expect(error).toMatchObject({
@@ -169,7 +169,7 @@ describe.each(LOGINS)("with a %s", (login) => {
     });
 
     test("is deleted and made anew: later eventIds have the new epoch, nothing is lost", async () => {
-      await using rig = await createRig({ login });
+      await using rig = await createRig({ way });
       const publisher = await rig.publisher();
       const before = [await publisher.publish("agent:a1", event(0)), await publisher.publish("agent:a1", event(1))];
       await deleteTestStream(rig.nc);
@@ -185,7 +185,7 @@ describe.each(LOGINS)("with a %s", (login) => {
     });
 
     test("is made anew between two publishes: the sequence that went backwards gives it away", async () => {
-      await using rig = await createRig({ login });
+      await using rig = await createRig({ way });
       const publisher = await rig.publisher();
       for (const i of upTo(5)) await publisher.publish("agent:a1", event(i));
       await deleteTestStream(rig.nc);
@@ -199,7 +199,7 @@ describe.each(LOGINS)("with a %s", (login) => {
     });
 
     test("is made anew while the connection is cut", async () => {
-      await using rig = await createRig({ login });
+      await using rig = await createRig({ way });
       const publisher = await rig.publisher({ ackTimeoutMs: 60_000 });
       await publisher.publish("agent:a1", event(0));
       rig.proxy.refuse(true);
@@ -228,7 +228,7 @@ describe.each(LOGINS)("with a %s", (login) => {
     }
 
     async function outage(stored: boolean, others: number, key?: string) {
-      const rig = await createRig({ login, stream: window });
+      const rig = await createRig({ way, stream: window });
       const publisher = await rig.publisher({ ackTimeoutMs: 5_000 });
       await publisher.publish("agent:a1", event(0));
       // Stored: its acknowledgement is cut off. Not stored: the publish itself is.

@@ -10,9 +10,9 @@ const event = (i: number, idempotencyKey?: string) => ({
   ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
 });
 
-describe.each(LOGINS)("with a %s", (login) => {
+describe.each(LOGINS)("with a %s", (way) => {
   test("the same key gives the same eventId, and duplicate says so", async () => {
-    await using rig = await createRig({ login });
+    await using rig = await createRig({ way });
     const publisher = await rig.publisher();
     const other = await rig.publisher();
     const first = await publisher.publish("agent:a1", event(0, "order-1"));
@@ -25,7 +25,7 @@ describe.each(LOGINS)("with a %s", (login) => {
   });
 
   test("the same key is a duplicate as well when the event that was stored has been trimmed", async () => {
-    await using rig = await createRig({ login });
+    await using rig = await createRig({ way });
     const publisher = await rig.publisher();
     const first = await publisher.publish("agent:a1", event(0, "order-1"));
     await publisher.publish("agent:b1", event(1));
@@ -39,7 +39,7 @@ describe.each(LOGINS)("with a %s", (login) => {
   });
 
   test("an id that stands on another subject is no duplicate, but an error", async () => {
-    await using rig = await createRig({ login });
+    await using rig = await createRig({ way });
     const publisher = await rig.publisher({ idempotencySecret: "s1" });
     const messageId = idempotentMessageId("kata.team.t1.agent.a1", "order-1", "s1");
     await jetstream(rig.nc).publish("kata.team.t2", "", { msgID: messageId });
@@ -50,7 +50,7 @@ describe.each(LOGINS)("with a %s", (login) => {
   });
 
   test("a key counts for its channel, and another secret makes other ids", async () => {
-    await using rig = await createRig({ login });
+    await using rig = await createRig({ way });
     const publisher = await rig.publisher();
     const secretive = await rig.publisher({ idempotencySecret: "s1" });
     await publisher.publish("agent:a1", event(0, "k"));
@@ -62,7 +62,7 @@ describe.each(LOGINS)("with a %s", (login) => {
   });
 
   test("an event with a key travels alone and keeps its place", async () => {
-    await using rig = await createRig({ login });
+    await using rig = await createRig({ way });
     const publisher = await rig.publisher();
     const results = await Promise.all(
       upTo(12).map((i) => publisher.publish("agent:a1", event(i, i % 5 === 3 ? `k${i}` : undefined))),
@@ -74,7 +74,7 @@ describe.each(LOGINS)("with a %s", (login) => {
   });
 
   test("publishMany says for each event whether it was there already", async () => {
-    await using rig = await createRig({ login });
+    await using rig = await createRig({ way });
     const publisher = await rig.publisher();
     const events = [event(0, "a"), event(1, "b"), event(2)];
     const first = await publisher.publishMany("agent:a1", events);
@@ -87,7 +87,7 @@ describe.each(LOGINS)("with a %s", (login) => {
   });
 
   test("our own retry is no duplicate: the acknowledgement was lost, the event was new", async () => {
-    await using rig = await createRig({ login });
+    await using rig = await createRig({ way });
     const publisher = await rig.publisher();
     await publisher.publish("agent:a1", event(0));
     // The next bytes from the server are the acknowledgement.
@@ -102,7 +102,7 @@ describe.each(LOGINS)("with a %s", (login) => {
   });
 
   test("an earlier publish is told from our own retry when the acknowledgement is lost", async () => {
-    await using rig = await createRig({ login });
+    await using rig = await createRig({ way });
     const publisher = await rig.publisher();
     const other = await rig.publisher({ connection: rig.nc });
     const first = await other.publish("agent:a1", event(0, "k"));

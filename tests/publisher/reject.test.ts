@@ -206,7 +206,9 @@ test.each([
   ["stream", { stream: "a.b" }],
   ["maxRecordBytes", { maxRecordBytes: 1e9 }],
   ["ackTimeoutMs", { ackTimeoutMs: Number.NaN }],
-  ["NATS server", { url: "http://a b" }],
+  ["NATS server", { url: "ws://a b" }],
+  ["apiKey", { url: "http://127.0.0.1:1" }],
+  ["credentials", { url: "http://u:p@127.0.0.1:1", apiKey: "k" }],
 ])("bad options are a TypeError that names %s", async (name, options) => {
   await expect(createPublisher({ teamId: TEAM, url: "127.0.0.1:1", ...options })).rejects.toThrow(TypeError);
   await expect(createPublisher({ teamId: TEAM, url: "127.0.0.1:1", ...options })).rejects.toThrow(name);

@@ -2,6 +2,7 @@ import { createDevelopmentAuth, resolvePrincipal } from "@kata/broker";
 import { createPublisher, type Publisher, type PublisherOptions, type PublishResult } from "@kata/publisher";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { serveNats } from "../../broker/src/callout/serve-nats.ts";
+import { type InProcessBroker, startBroker } from "../support/broker.ts";
 import { startNats, type TestNats } from "../support/nats.ts";
 import { connectNats } from "../support/nats-connect.ts";
 import { brokerUrl, CALLOUT } from "../support/nats-secrets.ts";
@@ -12,11 +13,16 @@ export const TEAM = "t1";
 export const KEY = "kat_live_t1_0123456789abcdef";
 const SECRET = new Uint8Array(32).fill(7);
 
-/** As whom publishers connect: as a user of the log's own account, or with an API key, for which a broker vouches. */
+/**
+ * How publishers get to the log. Over NATS: as a user of the log's own account, or with an API key, for which a broker
+ * vouches. Or over a broker's HTTP.
+ */
+export const WAYS: readonly Way[] = ["user", "key"];
+export type Way = "user" | "key" | "http";
+/** Those over NATS. */
 export const LOGINS = ["user", "key"] as const;
-export type Login = (typeof LOGINS)[number];
 
-/** A nats-server with the stream, a connection of the test's own, and a proxy between NATS and the publishers under test. */
+/** A nats-server with the stream, a connection of the test's own, and a proxy between the publishers under test and NATS, or the broker. */
 export interface Rig extends AsyncDisposable {
   readonly nats: TestNats;
   /** The test's own connection, not through the proxy. */
@@ -24,6 +30,8 @@ export interface Rig extends AsyncDisposable {
   readonly proxy: TestProxy;
   /** How a publisher asks whether the stream is there, before it sends anything again. */
   readonly question: string;
+  /** Where a publisher connects, through the proxy, and as whom. */
+  readonly where: PublisherOptions;
   /** A publisher through the proxy, with short timeouts; closed with the rig. */
   publisher(options?: Partial<PublisherOptions>): Promise<Publisher>;
   /** Every message that NATS takes on a channel's subject, repeated attempts included. */
@@ -37,12 +45,11 @@ export interface SeenMessage {
 }
 
 export async function createRig(
-  options: { stream?: Parameters<typeof ensureTestStream>[1] | false; login?: Login } = {},
+  options: { stream?: Parameters<typeof ensureTestStream>[1] | false; way?: Way } = {},
 ): Promise<Rig> {
-  const { login = "user" } = options;
+  const { way = "user" } = options;
   const nats = await startNats();
   const nc = await connectNats(nats.url, { maxReconnectAttempts: -1, reconnectTimeWait: 50 });
-  const proxy = await startProxy({ port: nats.port });
   const publishers: Publisher[] = [];
   const seen: SeenMessage[] = [];
   nc.subscribe("kata.team.>", {
@@ -50,17 +57,20 @@ export async function createRig(
       seen.push({ subject: msg.subject, messageId: msg.headers?.get("Nats-Msg-Id") ?? "", data: msg.string() });
     },
   });
-  if (login === "key") await vouch(nc);
+  if (way === "key") await vouch(nc);
   if (options.stream !== false) await ensureTestStream(nc, options.stream);
+  const broker = way === "http" ? await startHttp(nats) : undefined;
+  const proxy = await startProxy({ port: broker?.port ?? nats.port });
   return {
     nats,
     nc,
     proxy,
     seen,
-    question: login === "user" ? "$JS.API.STREAM.INFO.KATA" : `kata.publisher.${TEAM}.stream`,
+    where: whereAndWho(way, proxy.port, false),
+    question: way === "user" ? "$JS.API.STREAM.INFO.KATA" : `kata.publisher.${TEAM}.stream`,
     publisher: async (more = {}) => {
       const publisher = await createPublisher({
-        ...whereAndWho(login, proxy.port, more.connection !== undefined),
+        ...whereAndWho(way, proxy.port, more.connection !== undefined),
         ackTimeoutMs: 500,
         closeTimeoutMs: 1_000,
         ...more,
@@ -72,6 +82,7 @@ export async function createRig(
       nats.resume();
       // What a test left unsettled on purpose is rejected here.
       await Promise.allSettled(publishers.map((publisher) => publisher.close()));
+      await broker?.close();
       await nc.close();
       await proxy[Symbol.asyncDispose]();
       await nats[Symbol.asyncDispose]();
@@ -79,12 +90,18 @@ export async function createRig(
   };
 }
 
-function whereAndWho(login: Login, port: number, connected: boolean): PublisherOptions {
+function whereAndWho(way: Way, port: number, connected: boolean): PublisherOptions {
+  if (way === "http" && !connected) return { url: `http://127.0.0.1:${port}`, apiKey: KEY };
   // Who has a key makes message ids with the team's secret.
-  const secret = login === "user" ? {} : { idempotencySecret: SECRET };
+  const secret = way === "user" ? {} : { idempotencySecret: SECRET };
   if (connected) return { teamId: TEAM, ...secret };
-  if (login === "user") return { servers: brokerUrl(port), teamId: TEAM };
+  if (way === "user") return { servers: brokerUrl(port), teamId: TEAM };
   return { servers: `127.0.0.1:${port}`, apiKey: KEY };
+}
+
+function startHttp(nats: TestNats): Promise<InProcessBroker> {
+  const { apiKeys, access } = createDevelopmentAuth({ apiKey: KEY, teamId: TEAM });
+  return startBroker({ nats, apiKeys, access });
 }
 
 /** What a broker does for publishers, over the test's own connection. */

@@ -6,6 +6,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 export interface KnownMessage {
   readonly seq: number;
   readonly publishId?: string;
+  readonly digest?: string;
 }
 
 export interface FoundMessage {
@@ -18,6 +19,8 @@ export interface FoundMessage {
 
 /** The header of a record with an idempotency key that says which publish stored it. */
 const PUBLISH_ID_HEADER = "Kata-Publish-Id";
+/** The header of a record of several events with one idempotency key: what they are. */
+const DIGEST_HEADER = "Kata-Digest";
 /** One answer costs no more than so many messages and bytes read, and the one message that goes over. */
 const MAX_MESSAGES = 64;
 const MAX_BYTES = 4 * 1024 * 1024;
@@ -73,5 +76,6 @@ function hasId(message: StoredMsg, messageId: string): boolean {
 
 function known(message: StoredMsg): KnownMessage {
   const publishId = message.header.get(PUBLISH_ID_HEADER);
-  return publishId === "" ? { seq: message.seq } : { seq: message.seq, publishId };
+  const digest = message.header.get(DIGEST_HEADER);
+  return { seq: message.seq, ...(publishId === "" ? {} : { publishId }), ...(digest === "" ? {} : { digest }) };
 }

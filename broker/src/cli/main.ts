@@ -27,6 +27,10 @@ program
   .option("--json", "one JSON envelope a line")
   .option("--since <eventId>", "start after this event")
   .option("--rewind <amount>", 'start in the past: a number of events, a time (90s, 10m, 2h, 3d), or "all"')
+  .option(
+    "--until-end",
+    "exit when the stream is over (stream_ended): with 0, or 3 if it failed or was cancelled. Starts with the newest event, which may be the end, unless --since or --rewind say otherwise",
+  )
   .option("--url <url>", "broker (default: KATA_URL, then .kata/dev.json)")
   .option("--api-key <key>", `API key (default: KATA_API_KEY, then .kata/dev.json); ${SEEN}`)
   // Each command brings only what it needs: that is half of the time it takes to start.

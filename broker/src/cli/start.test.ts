@@ -11,6 +11,9 @@ it.each([
   [{ rewind: "10m" }, { rewind: { seconds: 600 } }],
   [{ rewind: "2h" }, { rewind: { seconds: 7_200 } }],
   [{ rewind: "366d" }, { rewind: { seconds: 366 * 86_400 } }],
+  [{ untilEnd: true }, { rewind: { count: 1 } }],
+  [{ untilEnd: true, rewind: "0" }, { rewind: { count: 0 } }],
+  [{ untilEnd: true, since: "abc-5-0000" }, { lastEventId: "abc-5-0000" }],
 ])("[SUBSCRIBE-5] %j starts at %j", (options, expected) => {
   expect(startOf(options)).toEqual(expected);
 });

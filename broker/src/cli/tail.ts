@@ -1,5 +1,6 @@
 import { parseChannel } from "@kata/protocol/wire";
 import { createRealtimeClient, type Gap, type KataEvent, type RealtimeClientOptions } from "@kata/realtime-client";
+import { createEndWatch } from "./end-watch.ts";
 import { exit } from "./exit.ts";
 import { createExplainingSocket } from "./explaining-socket.ts";
 import { formatEvent } from "./format.ts";
@@ -27,7 +28,10 @@ const GAPS: ReadonlyMap<Gap["reason"], string> = new Map([
 /** How long a signal lets the lines that are printed already go out, milliseconds. */
 const LAST_LINES_MS = 500;
 
-/** Prints the events of a channel until it is told to stop, or cannot go on: then it resolves with the exit code. */
+/**
+ * Prints the events of a channel until it is told to stop, cannot go on or, with `untilEnd`, the stream is over: then it
+ * resolves with the exit code.
+ */
 export function tail(channel: string, options: TailOptions): Promise<number> {
   if (parseChannel(channel) === undefined) throw new UsageError(`${channel} ${NO_CHANNEL}`);
   const start = startOf(options);
@@ -37,6 +41,7 @@ export function tail(channel: string, options: TailOptions): Promise<number> {
   const print = createPrinter(options.json === true);
   const output = createOutput(process.stdout);
   const outage = createOutage(new URL(url).host, complain);
+  const watch = options.untilEnd === true ? createEndWatch() : undefined;
   let waitTold = false;
 
   onStopSignals(
@@ -53,6 +58,11 @@ export function tail(channel: string, options: TailOptions): Promise<number> {
       complain(line);
       resolve(1);
     };
+    const end = () => {
+      client.close();
+      // Behind the flush of what was printed in this tick; whoever exits waits for that to be taken.
+      process.nextTick(() => resolve(watch?.exitCode ?? 0));
+    };
     client.on("state", (change) => {
       const { status, error, reason } = change;
       if (status === "failed") return fail(`the broker refuses: ${error?.message ?? reason}`);
@@ -65,10 +75,12 @@ export function tail(channel: string, options: TailOptions): Promise<number> {
       if (code === "retry" && !waitTold) complain(`${channel} cannot be read now (${reason}), trying until it can`);
       if (code === "retry") waitTold = true;
       else if (code === "subscribed") waitTold = false;
+      else if (code === "caught_up" && watch?.caughtUp()) end();
     });
-    client.on("gap", ({ reason, from }) =>
-      complain(`gap after ${from ?? "the start"}: ${GAPS.get(reason) ?? reason}; what still exists follows`),
-    );
+    client.on("gap", ({ reason, from }) => {
+      watch?.gap();
+      complain(`gap after ${from ?? "the start"}: ${GAPS.get(reason) ?? reason}; what still exists follows`);
+    });
     client.on("error", ({ code, message, cause }) => {
       if (code === "server_error") complain(message);
       if (code === "handler_failed") throw cause;
@@ -78,6 +90,7 @@ export function tail(channel: string, options: TailOptions): Promise<number> {
         channel,
         (event) => {
           output.write(print(event));
+          if (watch?.handed(event)) return end();
           if (!output.full) return;
           // Whoever reads our output is slow: the log keeps the rest, and we come back for it. So memory stays bounded,
           // and the connection alive however long it takes.

@@ -41,6 +41,17 @@ describe("[EVENT-3] records", () => {
     ]);
   });
 
+  it("[ENVELOPE-7] keep a traceparent as it was stored, well formed or not", () => {
+    const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const stored = [encodeEvent("a", AT, 1, trace), encodeEvent("b", AT, 2), encodeEvent("c", AT, 3, "no trace")];
+    const traces = envelopes(record(stored.join("\n"))).map(({ type, traceparent }) => [type, traceparent]);
+    expect(traces).toEqual([
+      ["a", trace],
+      ["b", undefined],
+      ["c", "no trace"],
+    ]);
+  });
+
   it("keep the places of their lines when one of them is no event", () => {
     const good = encodeEvent("log_entry", AT, 1);
     const decoded = record([good, "no event", good].join("\n"));
@@ -78,6 +89,10 @@ describe("[EVENT-3] records", () => {
     ],
     ["another encoding", `{"type":"log_entry","timestamp":"${AT}","encoding":"cbor","payload":{}}`],
     ["a timestamp that is a number", `{"type":"log_entry","timestamp":1,"encoding":"json","payload":{}}`],
+    [
+      "a traceparent that is null",
+      `{"type":"log_entry","timestamp":"${AT}","encoding":"json","traceparent":null,"payload":{}}`,
+    ],
     ["bytes that are no UTF-8", Uint8Array.from([0x7b, 0xff, 0x7d])],
   ])("that are %s are skipped", (_what, text) => {
     const decoded = record(text);

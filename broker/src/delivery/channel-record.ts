@@ -125,6 +125,8 @@ function isEvent(line: string): boolean {
     isEventType(event.type) &&
     typeof event.timestamp === "string" &&
     event.encoding === "json" &&
+    // As with the timestamp: its form is the reader's to see [ENVELOPE-7], that it can be read is not.
+    (event.traceparent === undefined || typeof event.traceparent === "string") &&
     Object.hasOwn(event, "payload")
   );
 }

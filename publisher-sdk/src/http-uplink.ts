@@ -1,0 +1,205 @@
+import { parseEventId } from "@kata/protocol/wire";
+import { backoffMs } from "./backoff.ts";
+import type { BrokerHttp, HttpAnswer } from "./broker-http.ts";
+import { PublisherError, type PublisherErrorCode } from "./errors.ts";
+import type { OutgoingRecord } from "./record.ts";
+import type { Uplink } from "./uplink.ts";
+
+/** Upper bound of a record over HTTP, which has to be one record at the broker, too, bytes. */
+const MAX_BYTES = 512 * 1024;
+
+/** A record that no broker has acknowledged yet. Times are ms since 1970. */
+interface Flight {
+  readonly record: OutgoingRecord;
+  state: "ready" | "sent";
+  dueAt: number;
+  failures: number;
+  problem: string | undefined;
+  /** The newest eventId that was known when it was first sent. */
+  after: string | undefined;
+}
+
+interface Answer {
+  readonly first?: unknown;
+  readonly duplicates?: unknown;
+  readonly errors?: readonly { readonly index?: unknown; readonly code?: unknown; readonly message?: unknown }[];
+  readonly error?: { readonly code?: unknown; readonly message?: unknown };
+}
+
+/**
+ * Brings records into the log through a broker, each exactly once: every attempt is the same body under the same
+ * idempotency key, and says since when there have been attempts, so that the broker looks into the log where the stream
+ * may have forgotten the key.
+ */
+export class HttpUplink implements Uplink {
+  readonly maxRecordBytes = MAX_BYTES;
+  readonly #http: BrokerHttp;
+  readonly #connections: number;
+  readonly #attemptTimeoutMs: number;
+  readonly #flights = new Set<Flight>();
+  #inFlight = 0;
+  #problem = "the broker has not answered yet";
+  #connected = true;
+  #newest: string | undefined;
+  #closed = false;
+
+  constructor(http: BrokerHttp, connections: number, attemptTimeoutMs: number) {
+    this.#http = http;
+    this.#connections = connections;
+    this.#attemptTimeoutMs = attemptTimeoutMs;
+  }
+
+  get problem(): string {
+    return this.#problem;
+  }
+
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  get newest(): string | undefined {
+    return this.#newest;
+  }
+
+  send(record: OutgoingRecord): void {
+    const flight: Flight = { record, state: "ready", dueAt: 0, failures: 0, problem: undefined, after: undefined };
+    this.#flights.add(flight);
+    this.#next();
+  }
+
+  sweep(now: number): void {
+    for (const flight of this.#flights) {
+      if (now < flight.record.deadline) continue;
+      const { timeoutMs } = flight.record;
+      this.#fail(flight, "unavailable", `not acknowledged within ${timeoutMs} ms: ${flight.problem ?? this.#problem}`);
+    }
+    this.#next();
+  }
+
+  async close(code: PublisherErrorCode, why: string): Promise<void> {
+    this.#closed = true;
+    for (const flight of this.#flights) this.#fail(flight, code, why);
+    this.#http.close();
+  }
+
+  /** Sends what is due, in the order in which it came, over as many connections as there may be. */
+  #next(): void {
+    if (this.#inFlight >= this.#connections || this.#closed) return;
+    const now = Date.now();
+    for (const flight of this.#flights) {
+      if (flight.state !== "ready" || now < flight.dueAt) continue;
+      void this.#transmit(flight, now);
+      if (this.#inFlight >= this.#connections) return;
+    }
+  }
+
+  async #transmit(flight: Flight, now: number): Promise<void> {
+    const { record } = flight;
+    flight.state = "sent";
+    this.#inFlight++;
+    if (record.attempts++ === 0) {
+      record.sentAt = now;
+      flight.after = record.earlier === undefined ? this.#newest : record.earlier.after;
+    }
+    try {
+      const answer = await this.#http.ask({
+        method: "POST",
+        path: `/v1/channels/${record.channel}/events`,
+        headers: headersOf(flight, now),
+        body: record.data,
+        timeoutMs: this.#attemptTimeoutMs,
+      });
+      if (this.#flights.has(flight)) this.#answered(flight, answer);
+    } catch (error) {
+      this.#connected = false;
+      this.#problem = error instanceof Error ? error.message : String(error);
+      this.#postpone(flight, this.#problem);
+    } finally {
+      this.#inFlight--;
+      this.#next();
+    }
+  }
+
+  #answered(flight: Flight, { status, body, retryAfterMs }: HttpAnswer): void {
+    const answer = (typeof body === "object" && body !== null ? body : {}) as Answer;
+    const error = answer.error ?? answer.errors?.[0];
+    if (status === 201 || status === 207) {
+      const at = parseEventId(answer.first);
+      if (at !== undefined && typeof answer.first === "string") {
+        this.#connected = true;
+        this.#problem = "the broker does not acknowledge";
+        this.#newest = answer.first;
+        this.#flights.delete(flight);
+        const refused = this.#refusedOf(answer);
+        flight.record.succeed(at.epoch, at.seq, answer.duplicates !== 0, checkOfId(answer.first), refused);
+        return;
+      }
+    }
+    const why = `the broker at ${this.#http.name} answered ${status}${typeof error?.message === "string" ? `: ${error.message}` : ""}`;
+    const code = finalCodeOf(status, error?.code);
+    if (code !== undefined) {
+      this.#fail(flight, code, why, true);
+      return;
+    }
+    this.#problem = why;
+    this.#postpone(flight, why, retryAfterMs);
+  }
+
+  /** A broker looks closer at events than NATS does: those that it refuses are told by their places. */
+  #refusedOf({ errors = [] }: Answer): Map<number, PublisherError> {
+    const refused = new Map<number, PublisherError>();
+    for (const { index, code, message } of errors) {
+      if (typeof index !== "number") continue;
+      refused.set(index, new PublisherError(finalCodeOf(0, code) ?? "rejected", `the broker refuses it: ${message}`));
+    }
+    return refused;
+  }
+
+  #postpone(flight: Flight, problem: string, afterMs = 0): void {
+    flight.state = "ready";
+    flight.problem = problem;
+    const pauseMs = Math.max(afterMs, backoffMs(flight.failures++));
+    flight.dueAt = Date.now() + pauseMs;
+    // The publisher's sweep is too coarse for the first attempts after a short cut.
+    if (pauseMs < 250) setTimeout(() => this.#next(), pauseMs + 1);
+  }
+
+  /** @param answered whether the broker itself said that its last attempt was not stored */
+  #fail(flight: Flight, code: PublisherErrorCode, why: string, answered = false): void {
+    this.#flights.delete(flight);
+    const { attempts, earlier } = flight.record;
+    const absent = earlier === undefined && (attempts === 0 || (answered && attempts === 1));
+    flight.record.fail(new PublisherError(code, why, { stored: absent ? "no" : "unknown" }));
+  }
+}
+
+function headersOf({ record, after }: Flight, now: number): Record<string, string> {
+  const { messageId, publishId = messageId, key = messageId } = record.identity;
+  const since = record.earlier?.since ?? record.sentAt;
+  const again = record.attempts > 1 || record.earlier !== undefined;
+  return {
+    "content-type": "application/x-ndjson",
+    "idempotency-key": key,
+    "kata-publish-id": publishId,
+    ...(again
+      ? { "kata-attempt": `since=${Math.max(1, now - since)}${after === undefined ? "" : `; after=${after}`}` }
+      : {}),
+  };
+}
+
+/** What an answer means that no later attempt changes; `undefined` for one that passes. */
+function finalCodeOf(status: number, code: unknown): PublisherErrorCode | undefined {
+  if (code === "invalid_channel" || status === 404) return "invalid_channel";
+  if (code === "too_large" || status === 413) return "too_large";
+  if (code === "invalid_event" || code === "invalid_json" || code === "bad_request") return "invalid_event";
+  if (code === "taken") return "key_taken";
+  if (status === 401) return "unauthenticated";
+  if (status === 403) return "forbidden";
+  // 408, 429 and all of 5xx pass; a redirection or anything else is no broker's answer, and will not be one.
+  return status >= 500 || status === 408 || status === 429 ? undefined : "rejected";
+}
+
+/** The part of an eventId that stands for its record's message id. */
+function checkOfId(eventId: string): string {
+  return /-([0-9a-z]{4})(?:\.\d+)?$/.exec(eventId)?.[1] ?? "";
+}

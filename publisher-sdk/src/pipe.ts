@@ -1,0 +1,104 @@
+import { PublisherError } from "./errors.ts";
+import type { EventInput } from "./event.ts";
+import type { PipeOptions, PipeResult, PublishOptions } from "./publish-options.ts";
+import type { PublishResult } from "./record.ts";
+
+const WINDOW_BYTES = 8 * 1024 * 1024;
+
+export type Source<T> = AsyncIterable<T> | Iterable<T>;
+
+/** What a pipe needs of its publisher. */
+export interface PipePort {
+  publish(channel: string, event: EventInput, options: PublishOptions): Promise<PublishResult>;
+  /** The widest window, bytes. */
+  readonly maxWindowBytes: number;
+  /** Whether more than so much is queued, bytes, and how to be told when it is not any more. */
+  isOver(bytes: number): boolean;
+  room(bytes: number): Promise<void>;
+}
+
+/** Publishes what a source gives, and lets it wait while too much is on its way. */
+export async function pipe(port: PipePort, source: Source<EventInput>, options: PipeOptions): Promise<PipeResult> {
+  const { channel, signal, onResult, windowBytes = WINDOW_BYTES, timeoutMs } = options;
+  if (typeof windowBytes !== "number" || !(windowBytes >= 1)) throw new TypeError("windowBytes must be 1 or more");
+  const window = Math.min(windowBytes, port.maxWindowBytes);
+  const published: PublishOptions = { signal, timeoutMs };
+  const items = iteratorOf(source);
+  let events = 0;
+  let duplicates = 0;
+  let pending = 0;
+  let failure: { readonly error: unknown } | undefined;
+  /** Ends what is waited for: the source, or the last acknowledgement. */
+  let wake = (): void => undefined;
+
+  const fail = (error: unknown): void => {
+    failure ??= { error };
+    wake();
+  };
+  const stored = (result: PublishResult): void => {
+    events++;
+    if (result.duplicate) duplicates++;
+    pending--;
+    try {
+      onResult?.(result);
+    } catch (error) {
+      fail(error);
+    }
+    if (pending === 0) wake();
+  };
+  const rejected = (error: unknown): void => {
+    pending--;
+    fail(error);
+  };
+  const abort = (): void => fail(new PublisherError("aborted", "the pipe was aborted"));
+  // The source may never give anything again: a failure must not wait for it.
+  const next = (): Promise<IteratorResult<EventInput> | undefined> =>
+    new Promise((resolve, reject) => {
+      wake = () => {
+        if (failure !== undefined) resolve(undefined);
+      };
+      Promise.resolve(items.next()).then(resolve, reject);
+    });
+
+  signal?.addEventListener("abort", abort, { once: true });
+  let ended = false;
+  try {
+    if (signal?.aborted === true) abort();
+    while (failure === undefined) {
+      const item = await next();
+      if (item === undefined) break;
+      if (item.done === true) {
+        ended = true;
+        break;
+      }
+      const target = channel ?? (item.value as { readonly channel?: unknown } | null)?.channel;
+      if (typeof target !== "string") {
+        throw new PublisherError("invalid_channel", "give pipe a channel, or each event of the source one of its own");
+      }
+      pending++;
+      port.publish(target, item.value, published).then(stored, rejected);
+      if (port.isOver(window)) await port.room(window);
+    }
+  } catch (error) {
+    failure ??= { error };
+  }
+  signal?.removeEventListener("abort", abort);
+  // Not awaited: a generator that waits for something answers only afterwards.
+  if (!ended) Promise.resolve(items.return?.()).catch(() => undefined);
+  // What is on its way is settled first: whoever is told of a failure can rely on nothing moving any more.
+  while (pending > 0) {
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+  }
+  if (failure !== undefined) throw failure.error;
+  return { events, duplicates };
+}
+
+function iteratorOf<T>(source: Source<T>): AsyncIterator<T> | Iterator<T> {
+  if (typeof source === "object" && source !== null) {
+    if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
+    if (Symbol.iterator in source) return source[Symbol.iterator]();
+  }
+  throw new TypeError("pipe takes an iterable or an async iterable of events");
+}

@@ -1,0 +1,449 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { type EndReason, MAX_RECORD_BYTES } from "@kata/protocol/wire";
+import { onAbort } from "./aborts.ts";
+import { drainOnExit } from "./drain-on-exit.ts";
+import { PublisherError, type PublisherErrorCode, QueueFullError } from "./errors.ts";
+import { createLineEncoder, type EventInput, isKey } from "./event.ts";
+import { streamEnded } from "./events.ts";
+import { Lane, type LaneEvent, type LanePort } from "./lane.ts";
+import { createMessageIds, idempotentMessageId } from "./message-id.ts";
+import type { Settings } from "./options.ts";
+import { type PipePort, pipe, type Source } from "./pipe.ts";
+import type { PipeOptions, PipeResult, PublisherStats, PublishManyOptions, PublishOptions } from "./publish-options.ts";
+import type { Publisher } from "./publisher.ts";
+import {
+  type EarlierAttempt,
+  EVENT_OVERHEAD_BYTES,
+  type OutgoingRecord,
+  type PublishResult,
+  type RecordIdentity,
+  type Reject,
+  type Resolve,
+} from "./record.ts";
+import { reportRecord } from "./record-report.ts";
+import { Spool } from "./spool.ts";
+import type { SpooledRecord } from "./spool-left.ts";
+import type { OpenedSpool } from "./spool-store.ts";
+import { subjectFor } from "./subject.ts";
+import type { Uplink } from "./uplink.ts";
+
+const NO_OPTIONS: PublishManyOptions = {};
+
+/** Takes events, checks them, and leads each through its channel's lane to the uplink. */
+export class QueuedPublisher implements Publisher {
+  readonly #settings: Settings;
+  readonly #uplink: Uplink;
+  readonly #encode: (event: EventInput) => string;
+  readonly #nextMessageId = createMessageIds();
+  /** By channel; only lanes with something in them. */
+  readonly #lanes = new Map<string, Lane>();
+  /** Lanes that were idle when they got their first event of this tick. */
+  #woken: Lane[] = [];
+  #queuedBytes = 0;
+  #queuedEvents = 0;
+  #published = 0;
+  #failed = 0;
+  #retries = 0;
+  /** Who waits until less is queued. */
+  #waiting: (() => void)[] = [];
+  #sweeper: NodeJS.Timeout | undefined;
+  #closing: Promise<void> | undefined;
+  #closed = false;
+  readonly #port: LanePort;
+  readonly #stopDraining: (() => void) | undefined;
+  readonly #spool: Spool | undefined;
+
+  /**
+   * @param connect makes the uplink; what it is given is called if the way to the log is closed under the publisher's feet
+   * @param opened what was left in it is sent first
+   */
+  constructor(settings: Settings, connect: (closed: () => void) => Uplink, opened?: OpenedSpool) {
+    this.#settings = settings;
+    this.#encode = createLineEncoder(settings.traceparent);
+    this.#uplink = connect(() => {
+      // Whoever closes the publisher is told what became of the spool.
+      this.#end("closed", "the connection to NATS was closed").catch(() => undefined);
+    });
+    this.#port = {
+      now: Date.now,
+      recordBytes: () => Math.min(settings.maxRecordBytes, this.#uplink.maxRecordBytes),
+      recordEvents: settings.maxRecordEvents,
+      identify: (subject, key) => {
+        if (key === undefined) return { messageId: this.#nextMessageId() };
+        return this.#identify(subject, key, this.#nextMessageId());
+      },
+      send: (record) => this.#send(record),
+      settled: (lane, record) => this.#settled(lane, record),
+      problem: () => this.#uplink.problem,
+    };
+    this.#stopDraining = settings.drainOnExit ? drainOnExit(this) : undefined;
+    if (opened === undefined) return;
+    this.#spool = new Spool(opened, () => this.#uplink.newest);
+    this.#recover(opened.left);
+  }
+
+  get stats(): PublisherStats {
+    return {
+      connected: this.#uplink.connected && !this.#closed,
+      queuedEvents: this.#queuedEvents,
+      queuedBytes: this.#queuedBytes,
+      channels: this.#lanes.size,
+      published: this.#published,
+      failed: this.#failed,
+      retries: this.#retries,
+    };
+  }
+
+  publish(channel: string, event: EventInput, options: PublishOptions = NO_OPTIONS): Promise<PublishResult> {
+    try {
+      const timeoutMs = this.#timeoutOf(options);
+      const line = this.#encode(event);
+      const bytes = Buffer.byteLength(line);
+      this.#admit(bytes);
+      const lane = this.#lane(channel, bytes + EVENT_OVERHEAD_BYTES);
+      const { signal } = options;
+      return new Promise((resolve, reject) => {
+        if (signal === undefined) this.#push(lane, { line, bytes, timeoutMs, resolve, reject }, event.idempotencyKey);
+        else this.#pushUntil(signal, lane, { line, bytes, timeoutMs, resolve, reject }, event.idempotencyKey);
+      });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  publishMany(
+    channel: string,
+    events: readonly EventInput[],
+    options: PublishManyOptions = NO_OPTIONS,
+  ): Promise<PublishResult[]> {
+    try {
+      const timeoutMs = this.#timeoutOf(options);
+      const lines = events.map(this.#encode);
+      const sizes = lines.map((line) => Buffer.byteLength(line));
+      let charge = 0;
+      for (const bytes of sizes) {
+        this.#admit(bytes);
+        charge += bytes + EVENT_OVERHEAD_BYTES;
+      }
+      const together = this.#togetherOf(events, sizes, options);
+      const lane = this.#lane(channel, charge);
+      if (lines.length === 0) return Promise.resolve([]);
+      return new Promise((resolve, reject) => {
+        const results: PublishResult[] = new Array(lines.length);
+        let left = lines.length;
+        const all = lines.map((line, i): LaneEvent => {
+          const settle = (result: PublishResult): void => {
+            results[i] = result;
+            if (--left === 0) resolve(results);
+          };
+          return { line, bytes: sizes[i] ?? 0, timeoutMs, resolve: settle, reject };
+        });
+        const { signal } = options;
+        if (together !== undefined) this.#pushTogether(lane, all, together, signal);
+        else {
+          for (const [i, event] of all.entries()) {
+            if (signal === undefined) this.#push(lane, event, events[i]?.idempotencyKey);
+            else this.#pushUntil(signal, lane, event, events[i]?.idempotencyKey);
+          }
+        }
+      });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  pipe(source: Source<EventInput>, options: PipeOptions = {}): Promise<PipeResult> {
+    const port: PipePort = {
+      publish: (channel, event, how) => this.publish(channel, event, how),
+      maxWindowBytes: this.#settings.maxQueueBytes / 2,
+      isOver: (bytes) => this.#queuedBytes > bytes,
+      room: (bytes) => this.#room(bytes),
+    };
+    return pipe(port, source, options);
+  }
+
+  end(channel: string, options: { readonly reason: EndReason } & PublishOptions): Promise<PublishResult> {
+    const { reason, ...how } = options;
+    if (typeof reason !== "string" || reason === "") {
+      return Promise.reject(new PublisherError("invalid_event", "a reason is a string that is not empty"));
+    }
+    return this.publish(channel, streamEnded({ reason }), how);
+  }
+
+  async spooled(): Promise<void> {
+    if (this.#spool === undefined) throw new TypeError("this publisher has no spool: give createPublisher one");
+    await this.#spool.commit();
+  }
+
+  async flush(): Promise<void> {
+    const settled: Promise<void>[] = [];
+    for (const { tail } of this.#lanes.values()) {
+      if (tail !== undefined) settled.push(new Promise((resolve) => tail.onSettled(resolve)));
+    }
+    await Promise.all(settled);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** @throws TypeError for a timeout that is none, PublisherError `aborted` */
+  #timeoutOf({ timeoutMs, signal }: PublishOptions): number {
+    if (signal?.aborted === true) throw new PublisherError("aborted", "the signal was aborted before the publish");
+    if (timeoutMs === undefined) return this.#settings.publishTimeoutMs;
+    if (typeof timeoutMs !== "number" || !(timeoutMs > 0)) throw new TypeError("timeoutMs must be a number over 0");
+    return timeoutMs;
+  }
+
+  /** @throws PublisherError `too_large` */
+  #admit(bytes: number): void {
+    const limit = Math.min(this.#settings.maxEventBytes, this.#uplink.maxRecordBytes);
+    if (bytes > limit) throw new PublisherError("too_large", `the event has ${bytes} bytes; the limit is ${limit}`);
+  }
+
+  /**
+   * Who events with one key are; `undefined` if they have none.
+   *
+   * @throws PublisherError `invalid_event`, `too_large`; TypeError for an attempt that is none
+   */
+  #togetherOf(
+    events: readonly EventInput[],
+    sizes: readonly number[],
+    { idempotencyKey, attempt }: PublishManyOptions,
+  ): { readonly key: string; readonly publishId: string; readonly earlier: EarlierAttempt | undefined } | undefined {
+    if (idempotencyKey === undefined) {
+      if (attempt === undefined) return undefined;
+      throw new TypeError("an attempt needs an idempotencyKey");
+    }
+    if (!isKey(idempotencyKey)) {
+      throw new PublisherError("invalid_event", "idempotencyKey must be a string of 1 to 128 characters");
+    }
+    if (events.some((event) => event.idempotencyKey !== undefined)) {
+      throw new PublisherError("invalid_event", "events under one idempotencyKey have none of their own");
+    }
+    const bytes = sizes.reduce((sum, size) => sum + size + 1, -1);
+    const limit = Math.min(MAX_RECORD_BYTES, this.#uplink.maxRecordBytes);
+    if (events.length > this.#settings.maxRecordEvents || bytes > limit) {
+      const most = `at most ${this.#settings.maxRecordEvents} events and ${limit} bytes`;
+      throw new PublisherError("too_large", `${most} travel under one idempotencyKey: use one for each part`);
+    }
+    if (attempt === undefined) return { key: idempotencyKey, publishId: this.#nextMessageId(), earlier: undefined };
+    const { publishId, sinceMs, after } = attempt;
+    if (typeof publishId !== "string" || !/^[A-Za-z0-9_-]{1,64}$/.test(publishId) || !(sinceMs >= 0)) {
+      throw new TypeError("an attempt has a publishId [A-Za-z0-9_-]{1,64} and a sinceMs of 0 or more");
+    }
+    const earlier = sinceMs === 0 ? undefined : { since: Date.now() - sinceMs, after };
+    return { key: idempotencyKey, publishId, earlier };
+  }
+
+  #identify(subject: string, key: string, publishId: string): RecordIdentity {
+    return { messageId: idempotentMessageId(subject, key, this.#settings.idempotencySecret), publishId, key };
+  }
+
+  /**
+   * The lane of a channel that has room for so much more.
+   *
+   * @throws PublisherError `invalid_channel`, `forbidden`, `closed`, `queue_full`
+   */
+  #lane(channel: string, charge: number): Lane {
+    if (this.#closed || this.#closing !== undefined) throw new PublisherError("closed", "the publisher is closed");
+    // What is larger than the whole queue is let in when nothing else is there.
+    if (this.#queuedBytes > 0 && this.#queuedBytes + charge > this.#settings.maxQueueBytes) {
+      throw new QueueFullError(
+        this.#queuedEvents,
+        this.#queuedBytes,
+        this.#settings.maxQueueBytes,
+        this.#uplink.problem,
+      );
+    }
+    return this.#lanes.get(channel) ?? new Lane(channel, subjectFor(channel, this.#settings.teamId), this.#port);
+  }
+
+  #push(lane: Lane, event: LaneEvent, key: string | undefined): OutgoingRecord {
+    this.#enter(lane, event.bytes + EVENT_OVERHEAD_BYTES, 1);
+    const record = lane.push(event, key);
+    this.#spool?.add(record, event.line);
+    return record;
+  }
+
+  /** The same for an event that can be taken back. */
+  #pushUntil(signal: AbortSignal, lane: Lane, event: LaneEvent, key: string | undefined): void {
+    let stop = (): void => undefined;
+    const resolve: Resolve = (result) => {
+      stop();
+      event.resolve(result);
+    };
+    const reject: Reject = (error) => {
+      stop();
+      event.reject(error);
+    };
+    const record = this.#push(lane, { ...event, resolve, reject }, key);
+    stop = onAbort(signal, () => this.#takeBack(lane, record, resolve, event.reject));
+  }
+
+  #pushTogether(
+    lane: Lane,
+    events: readonly LaneEvent[],
+    { key, publishId, earlier }: { key: string; publishId: string; earlier: EarlierAttempt | undefined },
+    signal: AbortSignal | undefined,
+  ): void {
+    const identity = this.#identify(lane.subject, key, publishId);
+    for (const { bytes } of events) this.#enter(lane, bytes + EVENT_OVERHEAD_BYTES, 1);
+    const record = lane.pushTogether(events, identity, earlier);
+    for (const { line } of events) this.#spool?.add(record, line);
+    if (signal === undefined) return;
+    const stop = onAbort(signal, () => {
+      for (const { resolve, reject } of events) this.#takeBack(lane, record, resolve, reject);
+    });
+    record.onSettled(stop);
+  }
+
+  #enter(lane: Lane, charge: number, events: number): void {
+    if (lane.tail === undefined) {
+      this.#lanes.set(lane.channel, lane);
+      this.#wake(lane);
+    }
+    this.#queuedBytes += charge;
+    this.#queuedEvents += events;
+  }
+
+  #takeBack(lane: Lane, record: OutgoingRecord, resolve: Resolve, reject: Reject): void {
+    // What is on disk goes out, unless the whole record goes.
+    if (record.underWay || this.#spool !== undefined) {
+      record.forget(resolve);
+      reject(new PublisherError("aborted", "aborted, too late to take the event back", { stored: "unknown" }));
+      return;
+    }
+    const charge = record.withdraw(resolve);
+    if (charge === undefined) return;
+    this.#leave(charge, 1);
+    reject(new PublisherError("aborted", "the event was taken back before it was sent"));
+    if (record.events === 0) lane.advance();
+  }
+
+  /** Takes over what an earlier process left. Only the first record of a channel can have been sent. */
+  #recover(left: readonly SpooledRecord[]): void {
+    for (const { channel, lines, after, openedAt, ...identity } of left) {
+      const lane =
+        this.#lanes.get(channel) ?? new Lane(channel, subjectFor(channel, this.#settings.teamId), this.#port);
+      // Nothing is believed of clocks between two processes: it is looked for in the log, whenever it was.
+      const earlier = lane.tail === undefined ? { since: 0, after } : undefined;
+      const events = lines.map((line): LaneEvent => {
+        const bytes = Buffer.byteLength(line);
+        this.#enter(lane, bytes + EVENT_OVERHEAD_BYTES, 1);
+        return { line, bytes, timeoutMs: Infinity, resolve: ignore, reject: ignore };
+      });
+      lane.pushTogether(events, identity, earlier, openedAt);
+    }
+  }
+
+  #send(record: OutgoingRecord): void {
+    if (this.#spool === undefined) return this.#uplink.send(record);
+    this.#spool.commit().then(
+      () => {
+        if (!this.#closed) this.#uplink.send(record);
+        else record.fail(this.#kept());
+      },
+      (error: PublisherError) => record.fail(error),
+    );
+  }
+
+  #kept(): PublisherError {
+    const why =
+      "the publisher was closed before the log had it: it is kept in the spool, and sent when that is opened again";
+    return new PublisherError("spooled", why, { stored: "unknown" });
+  }
+
+  #settled(lane: Lane, record: OutgoingRecord): void {
+    const { events, refused, error, attempts } = record;
+    if (error?.code !== "spooled") this.#spool?.remove(record);
+    if (error !== undefined && record.recovered && this.#settings.onRecord === undefined) {
+      process.emitWarning(
+        `${events} events of ${record.channel} from the spool are lost: ${error.message}`,
+        "KataPublisher",
+      );
+    }
+    const failed = error === undefined ? refused : events;
+    this.#failed += failed;
+    this.#published += events - failed;
+    if (attempts > 1) this.#retries += attempts - 1;
+    const { onRecord } = this.#settings;
+    if (onRecord !== undefined && events > 0) reportRecord(onRecord, record);
+    this.#leave(record.charge, events);
+    lane.advance();
+    if (lane.tail === undefined) this.#lanes.delete(lane.channel);
+  }
+
+  #leave(charge: number, events: number): void {
+    this.#queuedBytes -= charge;
+    this.#queuedEvents -= events;
+    if (this.#waiting.length === 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const wake of waiting) wake();
+  }
+
+  /** Resolves when no more than so much is queued. */
+  async #room(bytes: number): Promise<void> {
+    while (this.#queuedBytes > bytes) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** An idle lane sends at the end of the tick: what is published in one go travels in one record. */
+  #wake(lane: Lane): void {
+    this.#woken.push(lane);
+    if (this.#woken.length > 1) return;
+    queueMicrotask(() => {
+      const woken = this.#woken;
+      this.#woken = [];
+      for (const each of woken) each.advance();
+    });
+    this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs(this.#settings));
+  }
+
+  #sweep(): void {
+    if (this.#lanes.size === 0) {
+      clearInterval(this.#sweeper);
+      this.#sweeper = undefined;
+      return;
+    }
+    this.#uplink.sweep(Date.now());
+    for (const lane of this.#lanes.values()) lane.expire();
+  }
+
+  async #close(): Promise<void> {
+    const { closeTimeoutMs } = this.#settings;
+    const timer = new AbortController();
+    await Promise.race([this.flush(), delay(closeTimeoutMs, undefined, { signal: timer.signal }).catch(() => {})]);
+    timer.abort();
+    const left = this.#queuedEvents;
+    const { problem } = this.#uplink;
+    await this.#end("unavailable", `the publisher was closed: ${problem}`);
+    if (left === 0) return;
+    const why = `${left} events not acknowledged within ${closeTimeoutMs} ms: ${problem}`;
+    if (this.#spool === undefined) throw new PublisherError("unavailable", why, { stored: "unknown" });
+    throw new PublisherError("spooled", `${why}: they are kept in the spool`, { stored: "unknown" });
+  }
+
+  /** Rejects all that is left: what was never sent first, so that nothing moves up. */
+  async #end(code: PublisherErrorCode, why: string): Promise<void> {
+    this.#closed = true;
+    this.#stopDraining?.();
+    clearInterval(this.#sweeper);
+    const left = this.#spool === undefined ? new PublisherError(code, why) : this.#kept();
+    for (const lane of this.#lanes.values()) lane.abandon(left);
+    await this.#uplink.close(left.code, left.message);
+    await this.#spool?.close();
+  }
+}
+
+function ignore(): void {}
+
+/** Often enough that no timeout is late by more than a quarter, milliseconds. */
+function sweepMs({ ackTimeoutMs, publishTimeoutMs }: Settings): number {
+  return Math.max(10, Math.min(250, ackTimeoutMs / 4, publishTimeoutMs / 4));
+}
