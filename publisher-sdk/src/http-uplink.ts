@@ -8,6 +8,9 @@ import type { Uplink } from "./uplink.ts";
 /** Upper bound of a record over HTTP, which has to be one record at the broker, too, bytes. */
 const MAX_BYTES = 512 * 1024;
 
+/** A broker believes no attempt older than a year; one of which nothing is known may be as old as any. */
+const MAX_SINCE_MS = 365 * 86_400_000;
+
 /** A record that no broker has acknowledged yet. Times are ms since 1970. */
 interface Flight {
   readonly record: OutgoingRecord;
@@ -36,6 +39,8 @@ export class HttpUplink implements Uplink {
   readonly #http: BrokerHttp;
   readonly #connections: number;
   readonly #attemptTimeoutMs: number;
+  /** Ms since 1970, never set back. */
+  readonly #now: () => number;
   readonly #flights = new Set<Flight>();
   #inFlight = 0;
   #problem = "the broker has not answered yet";
@@ -43,10 +48,11 @@ export class HttpUplink implements Uplink {
   #newest: string | undefined;
   #closed = false;
 
-  constructor(http: BrokerHttp, connections: number, attemptTimeoutMs: number) {
+  constructor(http: BrokerHttp, connections: number, attemptTimeoutMs: number, now: () => number) {
     this.#http = http;
     this.#connections = connections;
     this.#attemptTimeoutMs = attemptTimeoutMs;
+    this.#now = now;
   }
 
   get problem(): string {
@@ -67,7 +73,8 @@ export class HttpUplink implements Uplink {
     this.#next();
   }
 
-  sweep(now: number): void {
+  sweep(): void {
+    const now = this.#now();
     for (const flight of this.#flights) {
       if (now < flight.record.deadline) continue;
       const { timeoutMs } = flight.record;
@@ -85,7 +92,7 @@ export class HttpUplink implements Uplink {
   /** Sends what is due, in the order in which it came, over as many connections as there may be. */
   #next(): void {
     if (this.#inFlight >= this.#connections || this.#closed) return;
-    const now = Date.now();
+    const now = this.#now();
     for (const flight of this.#flights) {
       if (flight.state !== "ready" || now < flight.dueAt) continue;
       void this.#transmit(flight, now);
@@ -159,7 +166,7 @@ export class HttpUplink implements Uplink {
     flight.state = "ready";
     flight.problem = problem;
     const pauseMs = Math.max(afterMs, backoffMs(flight.failures++));
-    flight.dueAt = Date.now() + pauseMs;
+    flight.dueAt = this.#now() + pauseMs;
     // The publisher's sweep is too coarse for the first attempts after a short cut.
     if (pauseMs < 250) setTimeout(() => this.#next(), pauseMs + 1);
   }
@@ -182,14 +189,16 @@ function headersOf({ record, after }: Flight, now: number): Record<string, strin
     "idempotency-key": key,
     "kata-publish-id": publishId,
     ...(again
-      ? { "kata-attempt": `since=${Math.max(1, now - since)}${after === undefined ? "" : `; after=${after}`}` }
+      ? {
+          "kata-attempt": `since=${Math.min(MAX_SINCE_MS, Math.max(1, now - since))}${after === undefined ? "" : `; after=${after}`}`,
+        }
       : {}),
   };
 }
 
 /** What an answer means that no later attempt changes; `undefined` for one that passes. */
 function finalCodeOf(status: number, code: unknown): PublisherErrorCode | undefined {
-  if (code === "invalid_channel" || status === 404) return "invalid_channel";
+  if (code === "invalid_channel") return "invalid_channel";
   if (code === "too_large" || status === 413) return "too_large";
   if (code === "invalid_event" || code === "invalid_json" || code === "bad_request") return "invalid_event";
   if (code === "taken") return "key_taken";

@@ -1,4 +1,15 @@
 export type { AnyEvents, EndReason, EventMap, EventPayloads } from "@kata/protocol/wire";
+export {
+  type CaptureConsoleOptions,
+  type CaptureErrorListener,
+  type CaptureOptions,
+  type CaptureResult,
+  type ConsoleCapture,
+  captureConsole,
+  captureStream,
+  createWritable,
+  withoutCapture,
+} from "./capture.ts";
 export { PublisherError, type PublisherErrorCode, QueueFullError, type Stored } from "./errors.ts";
 export type { CurrentTraceparent, EventInput, EventMeta } from "./event.ts";
 export {

@@ -25,6 +25,8 @@ export class NatsUplink implements Uplink {
   readonly #reader: StreamReader;
   readonly #watch: StreamWatch;
   readonly #ownsConnection: boolean;
+  /** Ms since 1970, never set back. */
+  readonly #now: () => number;
   readonly #inbox: string;
   readonly #acks: Subscription;
   readonly #flights = new Set<Flight>();
@@ -39,12 +41,14 @@ export class NatsUplink implements Uplink {
     settings: Settings,
     reader: StreamReader,
     ownsConnection: boolean,
+    now: () => number,
     closed: () => void,
   ) {
     this.#nc = nc;
     this.#settings = settings;
     this.#reader = reader;
     this.#ownsConnection = ownsConnection;
+    this.#now = now;
     this.#inbox = `${createInbox(settings.inboxPrefix)}.`;
     this.#acks = nc.subscribe(`${this.#inbox}*`, {
       callback: (error, msg) => {
@@ -81,10 +85,11 @@ export class NatsUplink implements Uplink {
   send(record: OutgoingRecord): void {
     const flight = createFlight(record, this.#settings.stream);
     this.#flights.add(flight);
-    this.#transmit(flight, Date.now());
+    this.#transmit(flight, this.#now());
   }
 
-  sweep(now: number): void {
+  sweep(): void {
+    const now = this.#now();
     for (const flight of this.#flights) {
       if (now >= flight.record.deadline) {
         const { timeoutMs } = flight.record;
@@ -222,7 +227,7 @@ export class NatsUplink implements Uplink {
   #postpone(flight: Flight, problem: string): void {
     this.#enter(flight, "ready");
     flight.problem = problem;
-    flight.dueAt = Date.now() + backoffMs(flight.failures++);
+    flight.dueAt = this.#now() + backoffMs(flight.failures++);
   }
 
   #enter(flight: Flight, state: Flight["state"]): number {
@@ -244,7 +249,7 @@ export class NatsUplink implements Uplink {
   #adopt(facts: StreamFacts): void {
     const anew = this.#tail.adopt(facts);
     if (anew) this.#ground();
-    const now = Date.now();
+    const now = this.#now();
     for (const flight of this.#flights) {
       flight.floorSeq = anew ? 0 : Math.min(flight.floorSeq, facts.lastSeq);
       if (flight.state !== "checking" && now >= flight.dueAt) this.#transmit(flight, now);

@@ -118,7 +118,9 @@ export function settingsOf(options: PublisherOptions): GivenSettings {
   if (!isId(stream)) throw new TypeError("stream must match [A-Za-z0-9_-]{1,128}");
   if (isHttp(options.url)) {
     if (apiKey === undefined) throw new TypeError("a broker's URL needs an apiKey");
-    if (options.stream !== undefined) throw new TypeError("stream goes with NATS: a broker has its own");
+    if (options.stream !== undefined || options.idempotencySecret !== undefined) {
+      throw new TypeError("stream and idempotencySecret go with NATS: a broker has its own");
+    }
   }
   return {
     teamId,

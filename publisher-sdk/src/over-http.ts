@@ -7,6 +7,7 @@ import type { GivenSettings, PublisherOptions } from "./options.ts";
 import type { Publisher } from "./publisher.ts";
 import { QueuedPublisher } from "./queued-publisher.ts";
 import { openSpoolAt } from "./spool.ts";
+import { SteadyClock } from "./steady-clock.ts";
 
 /** How many channels' records are on their way at the same time, each over a connection of its own. */
 const CONNECTIONS = 8;
@@ -30,8 +31,9 @@ export async function overHttp(url: string, options: PublisherOptions, settings:
     const maxRecordEvents = Math.min(settings.maxRecordEvents, MAX_RECORD_EVENTS);
     const complete = { ...settings, teamId, maxRecordEvents };
     const opened = options.spool === undefined ? undefined : await openSpoolAt(options.spool, complete);
-    const connect = () => new HttpUplink(http, CONNECTIONS, settings.ackTimeoutMs);
-    return new QueuedPublisher(complete, connect, opened);
+    const clock = new SteadyClock();
+    const connect = () => new HttpUplink(http, CONNECTIONS, settings.ackTimeoutMs, clock.now);
+    return new QueuedPublisher(complete, clock, connect, opened);
   } catch (error) {
     http.close();
     throw error;

@@ -9,6 +9,7 @@ import type { GivenSettings, PublisherOptions, Settings } from "./options.ts";
 import type { Publisher } from "./publisher.ts";
 import { QueuedPublisher } from "./queued-publisher.ts";
 import { openSpoolAt } from "./spool.ts";
+import { SteadyClock } from "./steady-clock.ts";
 import type { StreamReader } from "./stream-reader.ts";
 
 /**
@@ -41,8 +42,9 @@ async function publisherOf(
   const { connectTimeoutMs, ackTimeoutMs, stream } = settings;
   const create = async (complete: Settings, reader: StreamReader): Promise<Publisher> => {
     const opened = spool === undefined ? undefined : await openSpoolAt(spool, complete);
-    const connect = (closed: () => void) => new NatsUplink(nc, complete, reader, ownsConnection, closed);
-    return new QueuedPublisher(complete, connect, opened);
+    const clock = new SteadyClock();
+    const connect = (closed: () => void) => new NatsUplink(nc, complete, reader, ownsConnection, clock.now, closed);
+    return new QueuedPublisher(complete, clock, connect, opened);
   };
   const teamId = apiKey !== undefined ? await teamOf(nc, connectTimeoutMs) : undefined;
   if (teamId !== undefined) {

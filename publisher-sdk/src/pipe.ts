@@ -1,4 +1,4 @@
-import { PublisherError } from "./errors.ts";
+import { PublisherError, QueueFullError } from "./errors.ts";
 import type { EventInput } from "./event.ts";
 import type { PipeOptions, PipeResult, PublishOptions } from "./publish-options.ts";
 import type { PublishResult } from "./record.ts";
@@ -9,6 +9,7 @@ export type Source<T> = AsyncIterable<T> | Iterable<T>;
 
 /** What a pipe needs of its publisher. */
 export interface PipePort {
+  /** @throws PublisherError at once for what is not accepted */
   publish(channel: string, event: EventInput, options: PublishOptions): Promise<PublishResult>;
   /** The widest window, bytes. */
   readonly maxWindowBytes: number;
@@ -60,6 +61,29 @@ export async function pipe(port: PipePort, source: Source<EventInput>, options: 
       Promise.resolve(items.next()).then(resolve, reject);
     });
 
+  const room = (bytes: number): Promise<void> =>
+    new Promise((resolve) => {
+      wake = () => {
+        if (failure !== undefined) resolve();
+      };
+      void port.room(bytes).then(resolve);
+    });
+  /** Published in its turn, although others may have filled the queue meanwhile. In an object, since it is not to be awaited. */
+  const accepted = async (
+    target: string,
+    event: EventInput,
+  ): Promise<{ readonly published: Promise<PublishResult> } | undefined> => {
+    while (failure === undefined) {
+      try {
+        return { published: port.publish(target, event, published) };
+      } catch (error) {
+        if (!(error instanceof QueueFullError)) throw error;
+        await room(error.maxQueueBytes / 2);
+      }
+    }
+    return undefined;
+  };
+
   signal?.addEventListener("abort", abort, { once: true });
   let ended = false;
   try {
@@ -75,9 +99,11 @@ export async function pipe(port: PipePort, source: Source<EventInput>, options: 
       if (typeof target !== "string") {
         throw new PublisherError("invalid_channel", "give pipe a channel, or each event of the source one of its own");
       }
+      const result = await accepted(target, item.value);
+      if (result === undefined) break;
       pending++;
-      port.publish(target, item.value, published).then(stored, rejected);
-      if (port.isOver(window)) await port.room(window);
+      result.published.then(stored, rejected);
+      if (port.isOver(window)) await room(window);
     }
   } catch (error) {
     failure ??= { error };

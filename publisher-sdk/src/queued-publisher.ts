@@ -24,6 +24,7 @@ import { reportRecord } from "./record-report.ts";
 import { Spool } from "./spool.ts";
 import type { SpooledRecord } from "./spool-left.ts";
 import type { OpenedSpool } from "./spool-store.ts";
+import type { SteadyClock } from "./steady-clock.ts";
 import { subjectFor } from "./subject.ts";
 import type { Uplink } from "./uplink.ts";
 
@@ -35,6 +36,7 @@ export class QueuedPublisher implements Publisher {
   readonly #uplink: Uplink;
   readonly #encode: (event: EventInput) => string;
   readonly #nextMessageId = createMessageIds();
+  readonly #clock: SteadyClock;
   /** By channel; only lanes with something in them. */
   readonly #lanes = new Map<string, Lane>();
   /** Lanes that were idle when they got their first event of this tick. */
@@ -57,15 +59,16 @@ export class QueuedPublisher implements Publisher {
    * @param connect makes the uplink; what it is given is called if the way to the log is closed under the publisher's feet
    * @param opened what was left in it is sent first
    */
-  constructor(settings: Settings, connect: (closed: () => void) => Uplink, opened?: OpenedSpool) {
+  constructor(settings: Settings, clock: SteadyClock, connect: (closed: () => void) => Uplink, opened?: OpenedSpool) {
     this.#settings = settings;
+    this.#clock = clock;
     this.#encode = createLineEncoder(settings.traceparent);
     this.#uplink = connect(() => {
       // Whoever closes the publisher is told what became of the spool.
       this.#end("closed", "the connection to NATS was closed").catch(() => undefined);
     });
     this.#port = {
-      now: Date.now,
+      now: this.#clock.now,
       recordBytes: () => Math.min(settings.maxRecordBytes, this.#uplink.maxRecordBytes),
       recordEvents: settings.maxRecordEvents,
       identify: (subject, key) => {
@@ -96,16 +99,7 @@ export class QueuedPublisher implements Publisher {
 
   publish(channel: string, event: EventInput, options: PublishOptions = NO_OPTIONS): Promise<PublishResult> {
     try {
-      const timeoutMs = this.#timeoutOf(options);
-      const line = this.#encode(event);
-      const bytes = Buffer.byteLength(line);
-      this.#admit(bytes);
-      const lane = this.#lane(channel, bytes + EVENT_OVERHEAD_BYTES);
-      const { signal } = options;
-      return new Promise((resolve, reject) => {
-        if (signal === undefined) this.#push(lane, { line, bytes, timeoutMs, resolve, reject }, event.idempotencyKey);
-        else this.#pushUntil(signal, lane, { line, bytes, timeoutMs, resolve, reject }, event.idempotencyKey);
-      });
+      return this.#accept(channel, event, options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -154,7 +148,7 @@ export class QueuedPublisher implements Publisher {
 
   pipe(source: Source<EventInput>, options: PipeOptions = {}): Promise<PipeResult> {
     const port: PipePort = {
-      publish: (channel, event, how) => this.publish(channel, event, how),
+      publish: (channel, event, how) => this.#accept(channel, event, how),
       maxWindowBytes: this.#settings.maxQueueBytes / 2,
       isOver: (bytes) => this.#queuedBytes > bytes,
       room: (bytes) => this.#room(bytes),
@@ -190,6 +184,20 @@ export class QueuedPublisher implements Publisher {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** @throws PublisherError, TypeError for what is not accepted */
+  #accept(channel: string, event: EventInput, options: PublishOptions): Promise<PublishResult> {
+    const timeoutMs = this.#timeoutOf(options);
+    const line = this.#encode(event);
+    const bytes = Buffer.byteLength(line);
+    this.#admit(bytes);
+    const lane = this.#lane(channel, bytes + EVENT_OVERHEAD_BYTES);
+    const { signal } = options;
+    return new Promise((resolve, reject) => {
+      if (signal === undefined) this.#push(lane, { line, bytes, timeoutMs, resolve, reject }, event.idempotencyKey);
+      else this.#pushUntil(signal, lane, { line, bytes, timeoutMs, resolve, reject }, event.idempotencyKey);
+    });
   }
 
   /** @throws TypeError for a timeout that is none, PublisherError `aborted` */
@@ -237,7 +245,7 @@ export class QueuedPublisher implements Publisher {
     if (typeof publishId !== "string" || !/^[A-Za-z0-9_-]{1,64}$/.test(publishId) || !(sinceMs >= 0)) {
       throw new TypeError("an attempt has a publishId [A-Za-z0-9_-]{1,64} and a sinceMs of 0 or more");
     }
-    const earlier = sinceMs === 0 ? undefined : { since: Date.now() - sinceMs, after };
+    const earlier = sinceMs === 0 ? undefined : { since: this.#clock.now() - sinceMs, after };
     return { key: idempotencyKey, publishId, earlier };
   }
 
@@ -373,7 +381,7 @@ export class QueuedPublisher implements Publisher {
     this.#published += events - failed;
     if (attempts > 1) this.#retries += attempts - 1;
     const { onRecord } = this.#settings;
-    if (onRecord !== undefined && events > 0) reportRecord(onRecord, record);
+    if (onRecord !== undefined && events > 0) reportRecord(onRecord, record, this.#clock.now());
     this.#leave(record.charge, events);
     lane.advance();
     if (lane.tail === undefined) this.#lanes.delete(lane.channel);
@@ -402,7 +410,9 @@ export class QueuedPublisher implements Publisher {
       this.#woken = [];
       for (const each of woken) each.advance();
     });
-    this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs(this.#settings));
+    if (this.#sweeper !== undefined) return;
+    this.#clock.check();
+    this.#sweeper = setInterval(() => this.#sweep(), sweepMs(this.#settings));
   }
 
   #sweep(): void {
@@ -411,7 +421,8 @@ export class QueuedPublisher implements Publisher {
       this.#sweeper = undefined;
       return;
     }
-    this.#uplink.sweep(Date.now());
+    this.#clock.check();
+    this.#uplink.sweep();
     for (const lane of this.#lanes.values()) lane.expire();
   }
 

@@ -1,15 +1,16 @@
 import type { RecordReport } from "./publish-options.ts";
+import { withoutCapture } from "./quiet.ts";
 import type { OutgoingRecord } from "./record.ts";
 
 /** Tells whoever measures of a record that is settled. What they throw must not stop the lane. */
-export function reportRecord(onRecord: (report: RecordReport) => void, record: OutgoingRecord): void {
+export function reportRecord(onRecord: (report: RecordReport) => void, record: OutgoingRecord, now: number): void {
   const { channel, events, bytes, attempts, openedAt, sentAt, error, recovered } = record;
-  const now = Date.now();
   // What was never sent has waited until now.
   const sent = attempts === 0 ? now : sentAt;
   try {
     const times = { waitedMs: Math.max(0, sent - openedAt), tookMs: Math.max(0, now - sent) };
-    onRecord({ channel, events, bytes, attempts, ...times, recovered, error });
+    // What it prints must not become an event whose record is reported again.
+    withoutCapture(() => onRecord({ channel, events, bytes, attempts, ...times, recovered, error }));
   } catch (thrown) {
     process.emitWarning(
       `onRecord threw: ${thrown instanceof Error ? thrown.message : String(thrown)}`,

@@ -16,8 +16,8 @@ export interface Uplink {
   readonly newest: string | undefined;
   /** Takes the record over until it is settled. Calls of one channel come one at a time. */
   send(record: OutgoingRecord): void;
-  /** Does what has come due at `now`, ms since 1970: gives up, sends again, asks after answers that did not come. */
-  sweep(now: number): void;
+  /** Does what has come due: gives up, sends again, asks after answers that did not come. */
+  sweep(): void;
   /** Rejects what is left and lets go of what it sends to; what it was given and does not own stays open. */
   close(code: PublisherErrorCode, why: string): Promise<void>;
 }

@@ -3,7 +3,7 @@ import { type NatsConnection, nanos } from "@nats-io/transport-node";
 import { describe, expect, test, vi } from "vitest";
 import { seededRandom } from "../support/random.ts";
 import { deleteTestStream, ensureTestStream, readLog } from "../support/stream.ts";
-import { createRig, eventIdsOf, LOGINS, numbersOf, type Rig, repeatedIds, startLoad, upTo } from "./rig.ts";
+import { createRig, eventIdsOf, numbersOf, type Rig, repeatedIds, startLoad, upTo, WAYS } from "./rig.ts";
 
 const event = (i: number) => ({ type: "log_entry", payload: { message: "m", i } });
 const CHANNELS = ["agent:a1", "agent:b1", "spec:s1"];
@@ -32,7 +32,7 @@ function expectStrictAttempts(rig: Rig): void {
   }
 }
 
-describe.each(LOGINS)("with a %s", (way) => {
+describe.each(WAYS)("over %s", (way) => {
   describe("a connection that is cut", () => {
     test("at random moments during 5,000 publishes: each is stored once, in order, under its first message id", async () => {
       const random = seededRandom();
@@ -146,7 +146,8 @@ describe.each(LOGINS)("with a %s", (way) => {
   });
 
   describe("the stream", () => {
-    test("is not there at first: what is published waits for it", async () => {
+    // A broker makes the stream itself.
+    test.skipIf(way === "http")("is not there at first: what is published waits for it", async () => {
       await using rig = await createRig({ way, stream: false });
       const publisher = await rig.publisher();
       const published = upTo(100).map((i) => publisher.publish("agent:a1", event(i)));
@@ -157,7 +158,7 @@ describe.each(LOGINS)("with a %s", (way) => {
       expect(results.map((result) => result.eventId)).toEqual(eventIdsOf(log));
     });
 
-    test("is never there: the publish is rejected with the reason", async () => {
+    test.skipIf(way === "http")("is never there: the publish is rejected with the reason", async () => {
       await using rig = await createRig({ way, stream: false });
       const publisher = await rig.publisher({ publishTimeoutMs: 300 });
       const error: unknown = await publisher.publish("agent:a1", event(0)).catch((reason: unknown) => reason);
@@ -198,7 +199,8 @@ describe.each(LOGINS)("with a %s", (way) => {
       expect(results.every((result) => !result.duplicate)).toBe(true);
     });
 
-    test("is made anew while the connection is cut", async () => {
+    // Where it is the broker's connection that stays, nothing tells it.
+    test.skipIf(way === "http")("is made anew while the connection is cut", async () => {
       await using rig = await createRig({ way });
       const publisher = await rig.publisher({ ackTimeoutMs: 60_000 });
       await publisher.publish("agent:a1", event(0));

@@ -2,7 +2,7 @@ import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { describe, expect, test, vi } from "vitest";
 import { idempotentMessageId } from "../../publisher-sdk/src/message-id.ts";
 import { readLog } from "../support/stream.ts";
-import { createRig, eventIdsOf, LOGINS, numbersOf, repeatedIds, upTo } from "./rig.ts";
+import { createRig, eventIdsOf, numbersOf, repeatedIds, upTo, WAYS } from "./rig.ts";
 
 const event = (i: number, idempotencyKey?: string) => ({
   type: "log_entry",
@@ -10,7 +10,7 @@ const event = (i: number, idempotencyKey?: string) => ({
   ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
 });
 
-describe.each(LOGINS)("with a %s", (way) => {
+describe.each(WAYS)("over %s", (way) => {
   test("the same key gives the same eventId, and duplicate says so", async () => {
     await using rig = await createRig({ way });
     const publisher = await rig.publisher();
@@ -38,7 +38,8 @@ describe.each(LOGINS)("with a %s", (way) => {
     expect(numbersOf(await readLog(rig.nc))).toEqual([1]);
   });
 
-  test("an id that stands on another subject is no duplicate, but an error", async () => {
+  // A broker makes the ids with the team's own secret.
+  test.skipIf(way === "http")("an id that stands on another subject is no duplicate, but an error", async () => {
     await using rig = await createRig({ way });
     const publisher = await rig.publisher({ idempotencySecret: "s1" });
     const messageId = idempotentMessageId("kata.team.t1.agent.a1", "order-1", "s1");
@@ -49,7 +50,7 @@ describe.each(LOGINS)("with a %s", (way) => {
     expect(numbersOf(await readLog(rig.nc, "kata.team.t1.agent.a1"))).toEqual([1]);
   });
 
-  test("a key counts for its channel, and another secret makes other ids", async () => {
+  test.skipIf(way === "http")("a key counts for its channel, and another secret makes other ids", async () => {
     await using rig = await createRig({ way });
     const publisher = await rig.publisher();
     const secretive = await rig.publisher({ idempotencySecret: "s1" });

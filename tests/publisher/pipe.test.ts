@@ -78,6 +78,27 @@ describe.each(WAYS)("over %s", (way) => {
     expect(numbersOf(await readLog(rig.nc))).toEqual([0]);
   });
 
+  test("a queue that others have filled is waited for, and the order stays", async () => {
+    await using rig = await createRig({ way });
+    const publisher = await rig.publisher({ maxQueueBytes: 20_000, ackTimeoutMs: 60_000 });
+    await publisher.publish("agent:b1", event(0));
+    rig.proxy.pause();
+    const others: Promise<unknown>[] = [];
+    for (let full = false; !full; ) {
+      const before = publisher.stats.queuedEvents;
+      const publish = publisher.publish("agent:b1", event(0));
+      full = publisher.stats.queuedEvents === before;
+      if (full) await expect(publish).rejects.toMatchObject({ code: "queue_full" });
+      else others.push(publish);
+    }
+    const piped = publisher.pipe(upTo(100).map(event), { channel: "agent:a1" });
+    await new Promise((next) => setImmediate(next));
+    rig.proxy.resume();
+    expect(await piped).toEqual({ events: 100, duplicates: 0 });
+    await Promise.all(others);
+    expect(numbersOf(await readLog(rig.nc, "kata.team.t1.agent.a1"))).toEqual(upTo(100));
+  });
+
   test("an error of the source's own is passed on when the rest is settled", async () => {
     await using rig = await createRig({ way });
     const publisher = await rig.publisher();

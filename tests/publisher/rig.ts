@@ -28,7 +28,7 @@ export interface Rig extends AsyncDisposable {
   /** The test's own connection, not through the proxy. */
   readonly nc: NatsConnection;
   readonly proxy: TestProxy;
-  /** How a publisher asks whether the stream is there, before it sends anything again. */
+  /** What a publisher says before it sends anything again: it asks whether the stream is there; over HTTP, that it is not the first attempt. */
   readonly question: string;
   /** Where a publisher connects, through the proxy, and as whom. */
   readonly where: PublisherOptions;
@@ -60,17 +60,18 @@ export async function createRig(
   if (way === "key") await vouch(nc);
   if (options.stream !== false) await ensureTestStream(nc, options.stream);
   const broker = way === "http" ? await startHttp(nats) : undefined;
+  const secret = broker === undefined ? SECRET : await secretAt(broker);
   const proxy = await startProxy({ port: broker?.port ?? nats.port });
   return {
     nats,
     nc,
     proxy,
     seen,
-    where: whereAndWho(way, proxy.port, false),
-    question: way === "user" ? "$JS.API.STREAM.INFO.KATA" : `kata.publisher.${TEAM}.stream`,
+    where: whereAndWho(way, proxy.port),
+    question: questionOf(way),
     publisher: async (more = {}) => {
       const publisher = await createPublisher({
-        ...whereAndWho(way, proxy.port, more.connection !== undefined),
+        ...(more.connection === undefined ? whereAndWho(way, proxy.port) : { teamId: TEAM, ...secretOf(way, secret) }),
         ackTimeoutMs: 500,
         closeTimeoutMs: 1_000,
         ...more,
@@ -90,13 +91,26 @@ export async function createRig(
   };
 }
 
-function whereAndWho(way: Way, port: number, connected: boolean): PublisherOptions {
-  if (way === "http" && !connected) return { url: `http://127.0.0.1:${port}`, apiKey: KEY };
-  // Who has a key makes message ids with the team's secret.
-  const secret = way === "user" ? {} : { idempotencySecret: SECRET };
-  if (connected) return { teamId: TEAM, ...secret };
+function whereAndWho(way: Way, port: number): PublisherOptions {
+  if (way === "http") return { url: `http://127.0.0.1:${port}`, apiKey: KEY };
   if (way === "user") return { servers: brokerUrl(port), teamId: TEAM };
   return { servers: `127.0.0.1:${port}`, apiKey: KEY };
+}
+
+function questionOf(way: Way): string {
+  if (way === "http") return "kata-attempt: since";
+  return way === "user" ? "$JS.API.STREAM.INFO.KATA" : `kata.publisher.${TEAM}.stream`;
+}
+
+/** Who has a key makes message ids with the team's secret; so does a broker. */
+function secretOf(way: Way, idempotencySecret: Uint8Array): PublisherOptions {
+  return way === "user" ? {} : { idempotencySecret };
+}
+
+async function secretAt({ httpUrl }: InProcessBroker): Promise<Uint8Array> {
+  const response = await fetch(`${httpUrl}/v1/publisher`, { headers: { "x-api-key": KEY } });
+  const { idempotencySecret } = (await response.json()) as { idempotencySecret: string };
+  return Buffer.from(idempotencySecret, "base64url");
 }
 
 function startHttp(nats: TestNats): Promise<InProcessBroker> {

@@ -2,11 +2,11 @@ import { jetstream } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
 import { describe, expect, test } from "vitest";
 import { ensureTestStream, readLog } from "../support/stream.ts";
-import { createRig, eventIdsOf, LOGINS, numbersOf, upTo } from "./rig.ts";
+import { createRig, eventIdsOf, numbersOf, upTo, WAYS } from "./rig.ts";
 
 const event = (i: number) => ({ type: "log_entry", payload: { message: "m", i } });
 
-describe.each(LOGINS)("events under one key, with a %s", (way) => {
+describe.each(WAYS)("events under one key, over %s", (way) => {
   test("are one record, stored once; again they get the eventIds of the first time", async () => {
     await using rig = await createRig({ way });
     const publisher = await rig.publisher();

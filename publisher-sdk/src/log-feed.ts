@@ -1,0 +1,167 @@
+import { type CaptureErrorListener, tell } from "./capture-error.ts";
+import { PublisherError } from "./errors.ts";
+import type { EventInput } from "./event.ts";
+import type { Publisher } from "./publisher.ts";
+import { withoutCapture } from "./quiet.ts";
+
+/** So much may be on its way before a source has to wait, bytes. */
+const WINDOW_BYTES = 8 * 1024 * 1024;
+/** What an event weighs beyond its text. */
+const EVENT_BYTES = 512;
+/** So many events are handed in at a time: together they are accepted or not. */
+const BATCH = 250;
+
+/** `wait`: the source waits while the publisher's queue is full. `lose`: events are lost then, and reported: for a source that cannot wait. */
+export type WhenFull = "wait" | "lose";
+
+export interface LogFeedOptions {
+  readonly publisher: Publisher | Promise<Publisher>;
+  readonly channel: string;
+  readonly onError: CaptureErrorListener;
+  readonly whenFull: WhenFull;
+}
+
+/** What became of events. */
+export interface CaptureResult {
+  /** How many the log has. */
+  readonly events: number;
+  /** How many it is not known to have; each was reported to `onError`. */
+  readonly lost: number;
+}
+
+/** Publishes log entries of a channel in order and takes what cannot be published upon itself: it never rejects. */
+export class LogFeed {
+  readonly #options: LogFeedOptions;
+  #publisher: Publisher | undefined;
+  #events = 0;
+  #lost = 0;
+  #pending = 0;
+  #pendingBytes = 0;
+  #waiting: (() => void)[] = [];
+
+  constructor(options: LogFeedOptions) {
+    this.#options = options;
+  }
+
+  get result(): CaptureResult {
+    return { events: this.#events, lost: this.#lost };
+  }
+
+  /**
+   * Events that come in one piece of so many bytes. Resolves when more may come; one call at a time where it is waited for.
+   */
+  async send(events: readonly EventInput[], bytes: number): Promise<void> {
+    if (events.length === 0) return;
+    try {
+      this.#publisher ??= await this.#options.publisher;
+    } catch (error) {
+      this.#lose(error, events.length);
+      return;
+    }
+    const publisher = this.#publisher;
+    for (let start = 0; start < events.length; start += BATCH) {
+      const batch = events.slice(start, start + BATCH);
+      await this.#sendBatch(publisher, batch, (bytes * batch.length) / events.length + batch.length * EVENT_BYTES);
+    }
+    while (this.#options.whenFull === "wait" && this.#pendingBytes > WINDOW_BYTES) await this.#change();
+  }
+
+  /** An event of a source that cannot wait. */
+  offer(event: EventInput): void {
+    const { publisher } = this.#options;
+    if (publisher instanceof Promise) throw new TypeError("only a publisher that is there can be offered something");
+    this.#publish(publisher, [event], EVENT_BYTES, undefined);
+  }
+
+  /** So many events are not taken on. */
+  refuse(why: string, events: number): void {
+    this.#lose(new PublisherError("queue_full", why), events);
+  }
+
+  /** Resolves when everything sent so far is settled. */
+  async settled(): Promise<void> {
+    while (this.#pending > 0) await this.#change();
+  }
+
+  async #sendBatch(publisher: Publisher, batch: readonly EventInput[], bytes: number): Promise<void> {
+    if (this.#options.whenFull === "lose") {
+      this.#publish(publisher, batch, bytes, undefined);
+      return;
+    }
+    for (;;) {
+      const refusal = await this.#attempt(publisher, batch, bytes);
+      if (refusal === undefined) return;
+      if (refusal instanceof PublisherError && refusal.code === "queue_full") {
+        await publisher.flush();
+      } else if (batch.length > 1) {
+        // One of them is to blame.
+        for (const event of batch) await this.#sendBatch(publisher, [event], bytes / batch.length);
+        return;
+      } else {
+        this.#lose(refusal, 1);
+        return;
+      }
+    }
+  }
+
+  /** Resolves with why the batch was refused, as a whole and at once; `undefined` if it is on its way. */
+  async #attempt(publisher: Publisher, batch: readonly EventInput[], bytes: number): Promise<unknown> {
+    let refusal: unknown;
+    let early = true;
+    this.#publish(publisher, batch, bytes, (error) => {
+      if (early) refusal = error;
+      return early;
+    });
+    // A refusal is there when what is due now has run.
+    await new Promise(setImmediate);
+    early = false;
+    return refusal;
+  }
+
+  /** @param refused told of a failure, and says whether it deals with it */
+  #publish(
+    publisher: Publisher,
+    batch: readonly EventInput[],
+    bytes: number,
+    refused: ((error: unknown) => boolean) | undefined,
+  ): void {
+    const [first] = batch;
+    if (first === undefined) return;
+    const { channel } = this.#options;
+    this.#pending++;
+    this.#pendingBytes += bytes;
+    const options = { timeoutMs: Infinity };
+    withoutCapture<Promise<unknown>>(() =>
+      batch.length === 1 ? publisher.publish(channel, first, options) : publisher.publishMany(channel, batch, options),
+    )
+      .then(
+        () => {
+          this.#events += batch.length;
+        },
+        (error: unknown) => {
+          if (refused?.(error) === true) return;
+          // The publisher was closed, and its spool has it: the next one publishes it.
+          if (error instanceof PublisherError && error.code === "spooled") return;
+          this.#lose(error, batch.length);
+        },
+      )
+      .then(() => {
+        this.#pending--;
+        this.#pendingBytes -= bytes;
+        const waiting = this.#waiting;
+        this.#waiting = [];
+        for (const wake of waiting) wake();
+      });
+  }
+
+  #lose(error: unknown, events: number): void {
+    this.#lost += events;
+    tell(this.#options.onError, error, events);
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+    });
+  }
+}
