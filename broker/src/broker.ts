@@ -141,7 +141,7 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
       revokedSince: (at) => recent.since(at),
       authorize,
       ownerChangedSince: (channel, at) => owners.changedSince(channel, at),
-      publish: (teamId, channel, events) => publishers.publish(teamId, channel, events),
+      publisherOf: (teamId) => publishers.of(teamId),
       publishErrorOf,
       secrets,
     });

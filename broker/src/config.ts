@@ -106,6 +106,7 @@ const VARIABLES = {
   stallTimeoutMs: { env: "WS_STALL_TIMEOUT_MS", schema: whole(100, week).default(60_000) },
   maxBodyBytes: { env: "HTTP_MAX_BODY_BYTES", schema: whole(1024, 64 * MiB).default(MiB) },
   publishTimeoutMs: { env: "HTTP_PUBLISH_TIMEOUT_MS", schema: whole(100, 600_000).default(10_000) },
+  streamIdleTimeoutMs: { env: "HTTP_STREAM_IDLE_TIMEOUT_MS", schema: whole(1_000, week).default(300_000) },
   ringBytes: { env: "KATA_RING_BYTES", schema: whole(0, 1024 * MiB).default(4 * MiB) },
   ringTotalBytes: { env: "KATA_RING_TOTAL_BYTES", schema: whole(0, Number.MAX_SAFE_INTEGER).default(256 * MiB) },
   heldBytes: { env: "KATA_HELD_BYTES", schema: whole(0, Number.MAX_SAFE_INTEGER).default(64 * MiB) },

@@ -1,7 +1,7 @@
-import { isEventType, MAX_EVENT_BYTES, PayloadSchemas } from "@kata/protocol";
+import { encodeEvent, isEventType, isTraceparent, MAX_EVENT_BYTES, PayloadSchemas } from "@kata/protocol";
 import { z } from "zod";
 
-/** One event as it is published over HTTP [HTTP-1]. */
+/** One event as it is published over HTTP [HTTP-1]. A line of a stored record is one, too, and may be published again as it is. */
 const EventInputSchema = z.strictObject({
   type: z
     .string()
@@ -9,42 +9,70 @@ const EventInputSchema = z.strictObject({
   payload: z.unknown().refine((payload) => payload !== undefined, { message: "is missing" }),
   timestamp: z.iso.datetime({ offset: true }).optional(),
   idempotencyKey: z.string().min(1).max(128).optional(),
+  traceparent: z
+    .string()
+    .refine(isTraceparent, { message: "must be 00-<32 hex>-<16 hex>-<2 hex>, lower case, and neither id all zeros" })
+    .optional(),
+  encoding: z.literal("json").optional(),
 });
 export type EventInput = z.infer<typeof EventInputSchema>;
 
-const MAX_EVENTS = 1_000;
+/** Upper bound of the events of one array, and of one chunk of a stream. */
+export const MAX_EVENTS = 1_000;
+
+/** A text of so few bytes is neither nested too deeply to be written, nor comes to more than an event may have, whatever numbers are in it. */
+const SMALL_BYTES = 2_048;
+
+/**
+ * The event that a JSON value is, or one line about the first thing that is wrong with it.
+ *
+ * @param bytes length of the text that it was read from, if it is known: what is small need not be written to be measured
+ */
+export function parseEvent(
+  json: unknown,
+  bytes = Number.POSITIVE_INFINITY,
+): { readonly event: EventInput } | { readonly problem: string } {
+  const parsed = EventInputSchema.safeParse(json);
+  if (!parsed.success) return { problem: explain(parsed.error) };
+  const { type, payload } = parsed.data;
+  if (Object.hasOwn(PayloadSchemas, type)) {
+    const checked = PayloadSchemas[type as keyof typeof PayloadSchemas].safeParse(payload);
+    if (!checked.success) return { problem: `payload of ${type}: ${explain(checked.error)}` };
+  }
+  const problem = bytes <= SMALL_BYTES ? undefined : tooMuch(parsed.data);
+  return problem === undefined ? { event: parsed.data } : { problem };
+}
 
 /** The events of a request body, or one line about the first thing that is wrong with it. */
 export function parseEvents(json: unknown): { readonly events: EventInput[] } | { readonly problem: string } {
-  const inputs: unknown[] = Array.isArray(json) ? json : [json];
-  if (inputs.length === 0) return { problem: "an array of events needs at least one" };
-  if (inputs.length > MAX_EVENTS)
-    return { problem: `an array of events has at most ${MAX_EVENTS}, this one has ${inputs.length}` };
+  if (!Array.isArray(json)) {
+    const parsed = parseEvent(json);
+    return "event" in parsed ? { events: [parsed.event] } : parsed;
+  }
+  if (json.length === 0) return { problem: "an array of events needs at least one" };
+  if (json.length > MAX_EVENTS)
+    return { problem: `an array of events has at most ${MAX_EVENTS}, this one has ${json.length}` };
   const events: EventInput[] = [];
-  for (const [index, input] of inputs.entries()) {
-    const where = Array.isArray(json) ? `event ${index}: ` : "";
-    const parsed = EventInputSchema.safeParse(input);
-    if (!parsed.success) return { problem: where + explain(parsed.error) };
-    const { type, payload } = parsed.data;
-    if (Object.hasOwn(PayloadSchemas, type)) {
-      const checked = PayloadSchemas[type as keyof typeof PayloadSchemas].safeParse(payload);
-      if (!checked.success) return { problem: `${where}payload of ${type}: ${explain(checked.error)}` };
-    }
-    const problem = tooMuch(payload);
-    if (problem !== undefined) return { problem: where + problem };
-    events.push(parsed.data);
+  for (const [index, input] of json.entries()) {
+    const parsed = parseEvent(input);
+    if ("problem" in parsed) return { problem: `event ${index}: ${parsed.problem}` };
+    events.push(parsed.event);
   }
   return { events };
 }
 
-/** What an event's line holds besides its payload: type, timestamp, keys. */
-const FRAME_BYTES = 1_024;
+/** As long as a timestamp that the broker writes. */
+const NOW = "2026-01-31T12:00:00.000Z";
 
-function tooMuch(payload: unknown): string | undefined {
+/** At most so many bytes has the event's line in a record: the same whenever it is published. */
+export function lineBytes({ type, timestamp = NOW, payload, traceparent }: EventInput): number {
+  return Buffer.byteLength(encodeEvent(type, timestamp, payload, traceparent) ?? "");
+}
+
+/** [EVENT-5] */
+function tooMuch(event: EventInput): string | undefined {
   try {
-    return Buffer.byteLength(JSON.stringify(payload)) > MAX_EVENT_BYTES - FRAME_BYTES
-      ? "an event has at most 512 KiB"
-      : undefined;
+    return lineBytes(event) > MAX_EVENT_BYTES ? "an event has at most 512 KiB" : undefined;
   } catch {
     // Parsing takes any depth, writing does not.
     return "the payload is nested too deeply";

@@ -2,6 +2,7 @@ import { Counter, Gauge, Registry } from "prom-client";
 import type { Delivery, DeliveryLimits } from "./delivery/delivery.ts";
 import type { EventLog } from "./log/event-log.ts";
 import type { Connection } from "./server/connection.ts";
+import { STREAM_BYTES } from "./server/publish-stream.ts";
 
 export interface Measured {
   readonly limits: DeliveryLimits;
@@ -43,23 +44,30 @@ export function createMetrics({ limits, delivery, log, connections, refusals }: 
   const gauge = show(Gauge);
   const counter = show(Counter);
 
-  gauge("kata_memory_bytes", "Bytes in use of what delivery may hold", "of", () => {
+  gauge("kata_memory_bytes", "Bytes in use of what may be held", "of", () => {
     const { largestRingBytes, ringBytes, heldBytes, pageCacheBytes } = delivery.usage;
     return {
       ring: largestRingBytes,
       rings: ringBytes,
       held: heldBytes,
       pages: pageCacheBytes,
-      socket: largestBuffer(connections),
+      socket: largest(connections, (each) => each.buffered()),
+      publish_stream: largest(connections, (each) => each.held?.() ?? 0),
     };
   });
-  gauge("kata_memory_limit_bytes", "Bytes that delivery may hold; ring and socket are for one of them", "of", () => ({
-    ring: limits.ringBytes,
-    rings: limits.ringTotalBytes,
-    held: limits.heldBytes,
-    pages: limits.pageCacheBytes,
-    socket: limits.highWaterBytes,
-  }));
+  gauge(
+    "kata_memory_limit_bytes",
+    "Bytes that may be held; ring, socket and publish_stream are for one of them",
+    "of",
+    () => ({
+      ring: limits.ringBytes,
+      rings: limits.ringTotalBytes,
+      held: limits.heldBytes,
+      pages: limits.pageCacheBytes,
+      socket: limits.highWaterBytes,
+      publish_stream: STREAM_BYTES,
+    }),
+  );
   gauge("kata_log_reads", "Answers with records on their way from the log, and questions that wait", "state", () => {
     const { readsInFlight, readsWaiting } = delivery.usage;
     return { in_flight: readsInFlight, waiting: readsWaiting };
@@ -71,7 +79,7 @@ export function createMetrics({ limits, delivery, log, connections, refusals }: 
     now: log.connected ? 1 : 0,
   }));
   gauge("kata_connections", "Open connections", "transport", () => {
-    const count = { websocket: 0, event_stream: 0 };
+    const count = { websocket: 0, event_stream: 0, publish_stream: 0 };
     for (const { transport } of connections) count[transport]++;
     return count;
   });
@@ -112,8 +120,8 @@ export function createMetrics({ limits, delivery, log, connections, refusals }: 
   return () => registry.metrics();
 }
 
-function largestBuffer(connections: ReadonlySet<Connection>): number {
-  let largest = 0;
-  for (const connection of connections) largest = Math.max(largest, connection.buffered());
-  return largest;
+function largest(connections: ReadonlySet<Connection>, bytesOf: (connection: Connection) => number): number {
+  let most = 0;
+  for (const connection of connections) most = Math.max(most, bytesOf(connection));
+  return most;
 }

@@ -1,8 +1,9 @@
-import type { ErrorCode } from "@kata/protocol/wire";
+import { isDeepStrictEqual } from "node:util";
 import { createPublisher, type Publisher, PublisherError } from "@kata/publisher";
 import type { TeamSecrets } from "./auth/team-secrets.ts";
 import type { EventInput } from "./event-input.ts";
 import type { NatsConnection } from "./log/connect.ts";
+import type { EventPublisher, Outcome, PublishFailure, Together } from "./server/publish-port.ts";
 import { StoreUnavailableError } from "./store/bucket.ts";
 
 /** The publishers behind the HTTP API, one a team, over the broker's own connection. */
@@ -11,6 +12,11 @@ export class Publishers {
   readonly #publishTimeoutMs: number;
   readonly #secrets: TeamSecrets;
   readonly #byTeam = new Map<string, Promise<Publisher>>();
+  /** Publishes that their clients may repeat. */
+  readonly #onTheirWay = new Map<
+    string,
+    { readonly events: readonly EventInput[]; readonly outcomes: Promise<readonly Outcome[]> }
+  >();
 
   constructor(connection: NatsConnection, publishTimeoutMs: number, secrets: TeamSecrets) {
     this.#connection = connection;
@@ -18,16 +24,38 @@ export class Publishers {
     this.#secrets = secrets;
   }
 
-  /** Stores events of one channel in order and gives their eventIds. */
-  async publish(teamId: string, channel: string, events: readonly EventInput[]): Promise<string[]> {
+  /** The team's publisher. */
+  async of(teamId: string): Promise<EventPublisher> {
     const publisher = await this.#of(teamId);
-    const results = await publisher.publishMany(channel, events);
-    return results.map((result) => result.eventId);
+    return {
+      publish: (channel, events, together) =>
+        this.#again(teamId, channel, events, together, () => publish(publisher, channel, events, together)),
+    };
   }
 
   async close(): Promise<void> {
     const publishers = await Promise.allSettled(this.#byTeam.values());
     await Promise.allSettled(publishers.map(async (each) => each.status === "fulfilled" && each.value.close()));
+  }
+
+  /**
+   * An attempt that comes while an earlier one of the same publish is on its way here gets that one's outcome. Where NATS is away for
+   * long, a copy for each attempt would fill the queue, and all would be sent when it is back.
+   */
+  #again(
+    teamId: string,
+    channel: string,
+    events: readonly EventInput[],
+    together: Together | undefined,
+    first: () => Promise<readonly Outcome[]>,
+  ): Promise<readonly Outcome[]> {
+    if (together?.attempt === undefined) return first();
+    const id = `${teamId} ${channel} ${together.attempt.publishId} ${together.idempotencyKey}`;
+    const earlier = this.#onTheirWay.get(id);
+    if (earlier !== undefined) return isDeepStrictEqual(earlier.events, events) ? earlier.outcomes : first();
+    const outcomes = first().finally(() => this.#onTheirWay.delete(id));
+    this.#onTheirWay.set(id, { events, outcomes });
+    return outcomes;
   }
 
   #of(teamId: string): Promise<Publisher> {
@@ -49,27 +77,61 @@ export class Publishers {
   }
 }
 
+/**
+ * All of them are handed over in one go, so that they keep their order. Neighbours without a key of their own go
+ * together; one that has a key travels, and can fail, alone.
+ */
+async function publish(
+  publisher: Publisher,
+  channel: string,
+  events: readonly EventInput[],
+  together: Together | undefined,
+): Promise<readonly Outcome[]> {
+  if (together !== undefined) return await all(publisher.publishMany(channel, events, together), events.length);
+  const parts: Promise<readonly Outcome[]>[] = [];
+  for (let at = 0; at < events.length; ) {
+    const event = events[at] as EventInput;
+    let end = at + 1;
+    if (event.idempotencyKey === undefined) {
+      while (end < events.length && events[end]?.idempotencyKey === undefined) end++;
+      parts.push(all(publisher.publishMany(channel, events.slice(at, end)), end - at));
+    } else parts.push(one(publisher.publish(channel, event)));
+    at = end;
+  }
+  return (await Promise.all(parts)).flat();
+}
+
+async function one(result: Promise<Outcome>): Promise<readonly Outcome[]> {
+  return [await result.catch((error: unknown) => ({ error }))];
+}
+
+async function all(results: Promise<readonly Outcome[]>, count: number): Promise<readonly Outcome[]> {
+  return await results.catch((error: unknown) => Array<Outcome>(count).fill({ error }));
+}
+
 /** What a publisher's error is to an HTTP client; `undefined` for what is no publisher's error. */
-export function publishErrorOf(error: unknown): { code: ErrorCode; message: string } | undefined {
+export function publishErrorOf(error: unknown): PublishFailure | undefined {
   if (error instanceof StoreUnavailableError) return { code: "unavailable", message: error.message };
   if (!(error instanceof PublisherError)) return undefined;
-  switch (error.code) {
+  const { code, message } = error;
+  switch (code) {
     case "invalid_channel":
     case "invalid_event":
     case "too_large":
     case "forbidden":
-      return { code: error.code, message: error.message };
-    case "unavailable":
+      return { code, message };
     case "queue_full":
+      return { code: "unavailable", message, full: true };
+    case "unavailable":
     case "closed":
-      return { code: "unavailable", message: error.message };
-    case "key_taken":
-      return { code: "taken", message: error.message };
-    case "unauthenticated":
-    case "rejected":
     case "aborted":
     case "spooled":
     case "spool_failed":
+      return { code: "unavailable", message };
+    case "key_taken":
+      return { code: "taken", message };
+    case "unauthenticated":
+    case "rejected":
       // The broker's own standing with NATS, nothing the client could mend.
       return { code: "internal", message: "the log refused the events" };
   }

@@ -186,7 +186,7 @@ function headersOf({ record, after }: Flight, now: number): Record<string, strin
   const again = record.attempts > 1 || record.earlier !== undefined;
   return {
     "content-type": "application/x-ndjson",
-    "idempotency-key": key,
+    ...keyHeader(key),
     "kata-publish-id": publishId,
     ...(again
       ? {
@@ -194,6 +194,12 @@ function headersOf({ record, after }: Flight, now: number): Record<string, strin
         }
       : {}),
   };
+}
+
+/** [HTTP-10] A header takes few characters as they are. */
+function keyHeader(key: string): Record<string, string> {
+  if (/^[\x21-\x7e]+$/.test(key)) return { "idempotency-key": key };
+  return { "kata-idempotency-key": Buffer.from(key).toString("base64url") };
 }
 
 /** What an answer means that no later attempt changes; `undefined` for one that passes. */

@@ -60,6 +60,13 @@ export const DATA_ENTRANCES: Readonly<Record<string, Entrance>> = {
     writes: true,
     prepare: (target) => (who) => request(target, who, "POST", `/v1/channels/${target.channel}/events`, INPUT),
   },
+  "publish stream": {
+    writes: true,
+    prepare: (target) => (who) => {
+      const headers = { ...who.headers, "content-type": "application/x-ndjson", accept: "application/x-ndjson" };
+      return request(target, { ...who, headers }, "POST", `/v1/channels/${target.channel}/events`, `${INPUT}\n`);
+    },
+  },
   history: reading((target, who) => request(target, who, "GET", `/v1/channels/${target.channel}/events`)),
   stream: reading(openStream),
   ws: reading((target, who) => openSocket(target, who, who.protocols)),
@@ -159,6 +166,10 @@ async function request(
   body?: string,
 ): Promise<string> {
   const response = await fetch(broker.httpUrl + path, { method, headers, body: body ?? null });
+  // A line for each event, and one for all.
+  if (response.headers.get("content-type") === "application/x-ndjson") {
+    return `${response.status}${/^\{"index":0,"eventId".*\n\{"published":1,/.test(await response.text()) ? "" : " without a result"}`;
+  }
   return outcomeOf(response.status, await response.text(), path.endsWith("/events") && method === "GET");
 }
 

@@ -150,21 +150,21 @@ async function expectTable(table: Table, credentials: Credentials, way: keyof ty
 const BROWSERS = ["ws kata.v1"];
 
 const KEYS_DATA = parseTable(`
-                  | publish             | history             | stream              | ws                  | ws kata.v1           | ws auth
-none              | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error invalid_command
-malformed         | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
-wrong secret      | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
-wrong id          | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
-expired           | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
-revoked           | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
-rotated away      | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
-another team's    | 403 forbidden       | 403 forbidden       | 403 forbidden       | error forbidden     | error forbidden      | error forbidden
-only subscribe    | 403 forbidden       | 200                 | 200                 | ok                  | ok                   | error forbidden
-only publish      | 201                 | 403 forbidden       | 403 forbidden       | error forbidden     | error forbidden      | error forbidden
-only admin        | 403 forbidden       | 403 forbidden       | 403 forbidden       | error forbidden     | error forbidden      | error forbidden
-another channel's | 403 forbidden       | 403 forbidden       | 403 forbidden       | error forbidden     | error forbidden      | error forbidden
-channel's admin   | 403 forbidden       | 403 forbidden       | 403 forbidden       | error forbidden     | error forbidden      | error forbidden
-right             | 201                 | 200                 | 200                 | ok                  | ok                   | authenticated t1
+                  | publish             | publish stream      | history             | stream              | ws                  | ws kata.v1           | ws auth
+none              | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error invalid_command
+malformed         | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
+wrong secret      | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
+wrong id          | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
+expired           | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
+revoked           | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
+rotated away      | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
+another team's    | 403 forbidden       | 403 forbidden       | 403 forbidden       | 403 forbidden       | error forbidden     | error forbidden      | error forbidden
+only subscribe    | 403 forbidden       | 403 forbidden       | 200                 | 200                 | ok                  | ok                   | error forbidden
+only publish      | 201                 | 200                 | 403 forbidden       | 403 forbidden       | error forbidden     | error forbidden      | error forbidden
+only admin        | 403 forbidden       | 403 forbidden       | 403 forbidden       | 403 forbidden       | error forbidden     | error forbidden      | error forbidden
+another channel's | 403 forbidden       | 403 forbidden       | 403 forbidden       | 403 forbidden       | error forbidden     | error forbidden      | error forbidden
+channel's admin   | 403 forbidden       | 403 forbidden       | 403 forbidden       | 403 forbidden       | error forbidden     | error forbidden      | error forbidden
+right             | 201                 | 200                 | 200                 | 200                 | ok                  | ok                   | authenticated t1
 `);
 
 // Keys, sessions and channels of its own team are another team's to make; t1's are not there for it.
@@ -197,17 +197,17 @@ describe("[CONNECT-2] API keys", () => {
 
 // There is nothing to revoke: a token is right until it ends.
 const TOKENS_DATA = parseTable(`
-                   | publish             | history             | stream              | ws                  | ws kata.v1           | ws auth
-none               | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error invalid_command
-malformed          | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
-unsigned           | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
-another issuer's   | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
-another audience's | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
-not yet valid      | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
-no team            | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
-expired            | 401 token_expired   | 401 token_expired   | 401 token_expired   | 401 token_expired   | 4401 token_expired   | error token_expired
-another team's     | 403 forbidden       | 403 forbidden       | 403 forbidden       | error forbidden     | error forbidden      | error forbidden
-right              | 201                 | 200                 | 200                 | ok                  | ok                   | authenticated t1
+                   | publish             | publish stream      | history             | stream              | ws                  | ws kata.v1           | ws auth
+none               | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error invalid_command
+malformed          | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
+unsigned           | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
+another issuer's   | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
+another audience's | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
+not yet valid      | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
+no team            | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
+expired            | 401 token_expired   | 401 token_expired   | 401 token_expired   | 401 token_expired   | 401 token_expired   | 4401 token_expired   | error token_expired
+another team's     | 403 forbidden       | 403 forbidden       | 403 forbidden       | 403 forbidden       | error forbidden     | error forbidden      | error forbidden
+right              | 201                 | 200                 | 200                 | 200                 | ok                  | ok                   | authenticated t1
 `);
 
 // Users administer nothing.
@@ -246,20 +246,20 @@ describe("[CONNECT-2] tokens (JWT)", () => {
 });
 
 const NO_KEYS = parseTable(`
-           | publish             | history             | stream              | ws                  | ws kata.v1           | GET keys
-token      | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | 401 unauthenticated
-session id | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | 401 unauthenticated
+           | publish             | publish stream      | history             | stream              | ws                  | ws kata.v1           | GET keys
+token      | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | 401 unauthenticated
+session id | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | 401 unauthenticated
 `);
 
 const SESSIONS_DATA = parseTable(`
-               | publish             | history             | stream              | ws                  | ws kata.v1           | ws auth
-none           | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error invalid_command
-malformed      | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
-wrong          | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
-expired        | 401 token_expired   | 401 token_expired   | 401 token_expired   | 401 token_expired   | 4401 token_expired   | error token_expired
-revoked        | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
-another team's | 403 forbidden       | 403 forbidden       | 403 forbidden       | error forbidden     | error forbidden      | error forbidden
-right          | 201                 | 200                 | 200                 | ok                  | ok                   | authenticated t1
+               | publish             | publish stream      | history             | stream              | ws                  | ws kata.v1           | ws auth
+none           | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error invalid_command
+malformed      | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
+wrong          | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
+expired        | 401 token_expired   | 401 token_expired   | 401 token_expired   | 401 token_expired   | 401 token_expired   | 4401 token_expired   | error token_expired
+revoked        | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 401 unauthenticated | 4501 unauthenticated | error unauthenticated
+another team's | 403 forbidden       | 403 forbidden       | 403 forbidden       | 403 forbidden       | error forbidden     | error forbidden      | error forbidden
+right          | 201                 | 200                 | 200                 | 200                 | ok                  | ok                   | authenticated t1
 `);
 
 const SESSIONS_ADMIN = parseTable(`

@@ -8,7 +8,7 @@ let nats: TestNats;
 let broker: TestBroker;
 
 // The system says that a socket takes more when a third of its buffer is free, which is more than this reader takes in both times.
-const config = { heartbeatIntervalMs: 500, heartbeatTimeoutMs: 1_500, stallTimeoutMs: 1_500 };
+const config = { heartbeatIntervalMs: 500, heartbeatTimeoutMs: 3_000, stallTimeoutMs: 3_000 };
 
 beforeEach(async () => {
   nats = await startNats();
@@ -23,7 +23,7 @@ afterEach(async () => {
 const CHANNEL = "agent:build";
 const EVENTS = 1_000;
 /** How long the reader is slow; several times what it may stand still. */
-const SLOW_MS = 7_000;
+const SLOW_MS = 10_000;
 const PAUSE_MS = 300;
 
 async function publishMuch(): Promise<void> {

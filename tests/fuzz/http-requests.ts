@@ -18,6 +18,9 @@ type Who = "admin" | "reader" | "nobody";
 
 const MAX_BODY_BYTES = 1024 * 1024;
 
+/** Where streams of events go: their answer counts what is stored, and does not name it. */
+export const STREAMED = "spec:streamed";
+
 /** What the routes of the protocol take, by the first of their path's segments that tells them apart. */
 interface Route {
   readonly methods: readonly string[];
@@ -86,13 +89,16 @@ export class RequestSource {
   }
 
   #publish(): Request {
-    const channel = this.#channel();
+    const named = this.#channel();
+    const isStream = chance(this.#random, 0.3);
+    const channel = isStream && named.wrong.length === 0 ? { written: STREAMED, wrong: [] } : named;
     return this.#request({
       path: `/v1/channels/${channel.written}/events`,
       methods: ["POST"],
       route: { methods: ["GET", "POST"], scope: "publish" },
       wrong: channel.wrong,
-      body: this.#eventBody(),
+      body: isStream ? this.#linesBody() : this.#eventBody(),
+      headers: isStream ? ["Content-Type: application/x-ndjson; charset=utf-8"] : [],
     });
   }
 
@@ -333,6 +339,26 @@ export class RequestSource {
       [2, () => this.#anyBody("400 invalid_event")],
       [0.02, () => large(random)],
     ]);
+  }
+
+  /** [HTTP-8] Lines of all kinds: what becomes of them is many things at once. */
+  #linesBody(): Body {
+    const random = this.#random;
+    const line = (): Buffer =>
+      weighted<Buffer>(random, [
+        [6, () => Buffer.from(JSON.stringify(pick(random, this.#events)))],
+        [3, () => Buffer.from('{"type":"own.type","payload":{"message":"right"}}')],
+        [1, () => damaged(random, Buffer.from(JSON.stringify(pick(random, this.#events))))],
+        [1, () => noise(random, below(random, 200))],
+        [1, () => Buffer.from(pick(random, ["", " \r", "[", "null", "{}", "\u0000"]))],
+        [0.02, () => Buffer.alloc(600_000, 0x5b)],
+      ]);
+    const lines = Array.from({ length: below(random, 6) }, line);
+    const bytes = Buffer.concat(lines.flatMap((each) => [each, Buffer.from("\n")])).subarray(0, MAX_BODY_BYTES);
+    return {
+      bytes: chance(random, 0.2) ? bytes.subarray(0, -1) : bytes,
+      answers: ["201", "207", "400 invalid_json", "400 invalid_event", "413 too_large"],
+    };
   }
 
   #keyBody(): Body {

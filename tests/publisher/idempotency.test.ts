@@ -50,6 +50,19 @@ describe.each(WAYS)("over %s", (way) => {
     expect(numbersOf(await readLog(rig.nc, "kata.team.t1.agent.a1"))).toEqual([1]);
   });
 
+  test.each(["a b", " ", "é", "💥", "\n", "x".repeat(128), "ß".repeat(128), "k#1"])(
+    "the key %j counts as it is",
+    async (key) => {
+      await using rig = await createRig({ way });
+      const publisher = await rig.publisher();
+      const other = await rig.publisher({ connection: rig.nc });
+      const first = await publisher.publish("agent:a1", event(0, key));
+      expect(first.duplicate).toBe(false);
+      expect(await other.publish("agent:a1", event(1, key))).toEqual({ ...first, duplicate: true });
+      expect(await publisher.publish("agent:a1", event(2, `${key.slice(1)}z`))).toMatchObject({ duplicate: false });
+    },
+  );
+
   test.skipIf(way === "http")("a key counts for its channel, and another secret makes other ids", async () => {
     await using rig = await createRig({ way });
     const publisher = await rig.publisher();

@@ -1,166 +1,169 @@
 import { createServer } from "node:net";
 import { createPublisher, PublisherError } from "@kata/publisher";
-import { expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { freePort } from "../support/free-port.ts";
 import { connectNats } from "../support/nats-connect.ts";
 import { brokerUrl } from "../support/nats-secrets.ts";
 import { readLog } from "../support/stream.ts";
-import { createRig, numbersOf, TEAM, upTo } from "./rig.ts";
+import { createRig, numbersOf, TEAM, upTo, WAYS } from "./rig.ts";
 
 const event = (i: number) => ({ type: "log_entry", payload: { message: "m", i } });
 
-test("a caller's mistake is a rejected promise with its code, and disturbs nobody", async () => {
-  await using rig = await createRig();
-  const publisher = await rig.publisher();
-  const good = publisher.publish("agent:a1", event(0));
-  const circular: Record<string, unknown> = {};
-  circular.self = circular;
-  const mistakes: [channel: string, event: unknown, code: string][] = [
-    ["agent:", event(1), "invalid_channel"],
-    ["agent:a.b", event(1), "invalid_channel"],
-    ["agent:>", event(1), "invalid_channel"],
-    ["room:a1", event(1), "invalid_channel"],
-    [undefined as unknown as string, event(1), "invalid_channel"],
-    ["team:t2", event(1), "forbidden"],
-    ["agent:a1", { type: "Log", payload: {} }, "invalid_event"],
-    ["agent:a1", { type: "caught_up", payload: {} }, "invalid_event"],
-    ["agent:a1", { type: "log_entry" }, "invalid_event"],
-    ["agent:a1", { type: "log_entry", payload: () => 1 }, "invalid_event"],
-    ["agent:a1", { type: "log_entry", payload: circular }, "invalid_event"],
-    ["agent:a1", { type: "log_entry", payload: 1n }, "invalid_event"],
-    ["agent:a1", { ...event(1), timestamp: "yesterday" }, "invalid_event"],
-    ["agent:a1", { ...event(1), timestamp: "2026-02-31T00:00" }, "invalid_event"],
-    ["agent:a1", { ...event(1), timestamp: new Date(Number.NaN) }, "invalid_event"],
-    ["agent:a1", { ...event(1), idempotencyKey: "" }, "invalid_event"],
-    ["agent:a1", { ...event(1), idempotencyKey: "k".repeat(129) }, "invalid_event"],
-    ["agent:a1", undefined, "invalid_event"],
-    ["agent:a1", { type: "log_entry", payload: "x".repeat(512 * 1024) }, "too_large"],
-  ];
-  for (const [channel, mistake, code] of mistakes) {
-    const published = publisher.publish(channel, mistake as ReturnType<typeof event>);
-    await expect(published).rejects.toBeInstanceOf(PublisherError);
-    await expect(published).rejects.toMatchObject({ code, retryable: false, stored: "no" });
-  }
-  await good;
-  await publisher.publish("agent:a1", event(1));
-  expect(numbersOf(await readLog(rig.nc))).toEqual([0, 1]);
-});
-
-test("the largest event that is allowed is stored", async () => {
-  await using rig = await createRig();
-  const publisher = await rig.publisher();
-  const payload = { message: "", i: 0 };
-  const overhead = JSON.stringify({
-    type: "log_entry",
-    timestamp: new Date().toISOString(),
-    encoding: "json",
-    payload,
-  }).length;
-  payload.message = "x".repeat(512 * 1024 - overhead);
-  await publisher.publish("agent:a1", { type: "log_entry", payload });
-  payload.message += "x";
-  await expect(publisher.publish("agent:a1", { type: "log_entry", payload })).rejects.toMatchObject({
-    code: "too_large",
+describe.each(WAYS)("over %s", (way) => {
+  test("a caller's mistake is a rejected promise with its code, and disturbs nobody", async () => {
+    await using rig = await createRig({ way });
+    const publisher = await rig.publisher();
+    const good = publisher.publish("agent:a1", event(0));
+    const circular: Record<string, unknown> = {};
+    circular.self = circular;
+    const mistakes: [channel: string, event: unknown, code: string][] = [
+      ["agent:", event(1), "invalid_channel"],
+      ["agent:a.b", event(1), "invalid_channel"],
+      ["agent:>", event(1), "invalid_channel"],
+      ["room:a1", event(1), "invalid_channel"],
+      [undefined as unknown as string, event(1), "invalid_channel"],
+      ["team:t2", event(1), "forbidden"],
+      ["agent:a1", { type: "Log", payload: {} }, "invalid_event"],
+      ["agent:a1", { type: "caught_up", payload: {} }, "invalid_event"],
+      ["agent:a1", { type: "log_entry" }, "invalid_event"],
+      ["agent:a1", { type: "log_entry", payload: () => 1 }, "invalid_event"],
+      ["agent:a1", { type: "log_entry", payload: circular }, "invalid_event"],
+      ["agent:a1", { type: "log_entry", payload: 1n }, "invalid_event"],
+      ["agent:a1", { ...event(1), timestamp: "yesterday" }, "invalid_event"],
+      ["agent:a1", { ...event(1), timestamp: "2026-02-31T00:00" }, "invalid_event"],
+      ["agent:a1", { ...event(1), timestamp: new Date(Number.NaN) }, "invalid_event"],
+      ["agent:a1", { ...event(1), idempotencyKey: "" }, "invalid_event"],
+      ["agent:a1", { ...event(1), idempotencyKey: "k".repeat(129) }, "invalid_event"],
+      ["agent:a1", undefined, "invalid_event"],
+      ["agent:a1", { type: "log_entry", payload: "x".repeat(512 * 1024) }, "too_large"],
+    ];
+    for (const [channel, mistake, code] of mistakes) {
+      const published = publisher.publish(channel, mistake as ReturnType<typeof event>);
+      await expect(published).rejects.toBeInstanceOf(PublisherError);
+      await expect(published).rejects.toMatchObject({ code, retryable: false, stored: "no" });
+    }
+    await good;
+    await publisher.publish("agent:a1", event(1));
+    expect(numbersOf(await readLog(rig.nc))).toEqual([0, 1]);
   });
-  expect((await readLog(rig.nc))[0]?.lines[0]?.length).toBe(512 * 1024);
-});
 
-test("an event over the stream's own limit is rejected, and the next one is stored", async () => {
-  await using rig = await createRig({ stream: { max_msg_size: 2_000 } });
-  const publisher = await rig.publisher({ maxRecordEvents: 1 });
-  const big = publisher.publish("agent:a1", { type: "log_entry", payload: { message: "x".repeat(3_000) } });
-  const small = publisher.publish("agent:a1", event(0));
-  await expect(big).rejects.toMatchObject({ code: "too_large", stored: "no" });
-  await small;
-  expect(numbersOf(await readLog(rig.nc))).toEqual([0]);
-});
+  test("the largest event that is allowed is stored", async () => {
+    await using rig = await createRig({ way });
+    const publisher = await rig.publisher();
+    const payload = { message: "", i: 0 };
+    const overhead = JSON.stringify({
+      type: "log_entry",
+      timestamp: new Date().toISOString(),
+      encoding: "json",
+      payload,
+    }).length;
+    payload.message = "x".repeat(512 * 1024 - overhead);
+    await publisher.publish("agent:a1", { type: "log_entry", payload });
+    payload.message += "x";
+    await expect(publisher.publish("agent:a1", { type: "log_entry", payload })).rejects.toMatchObject({
+      code: "too_large",
+    });
+    expect((await readLog(rig.nc))[0]?.lines[0]?.length).toBe(512 * 1024);
+  });
 
-test("a full stream is waited for", async () => {
-  await using rig = await createRig({ stream: { max_msgs: 1, discard: "new" as never } });
-  const publisher = await rig.publisher();
-  await publisher.publish("agent:a1", event(0));
-  const second = publisher.publish("agent:a1", event(1));
-  await vi.waitFor(() => expect(rig.seen.length).toBeGreaterThan(2));
-  await rig.nc.request("$JS.API.STREAM.PURGE.KATA");
-  await second;
-  expect(numbersOf(await readLog(rig.nc))).toEqual([1]);
-});
+  test("an event over the stream's own limit is rejected, and the next one is stored", async () => {
+    await using rig = await createRig({ way, stream: { max_msg_size: 2_000 } });
+    const publisher = await rig.publisher({ maxRecordEvents: 1 });
+    const big = publisher.publish("agent:a1", { type: "log_entry", payload: { message: "x".repeat(3_000) } });
+    const small = publisher.publish("agent:a1", event(0));
+    await expect(big).rejects.toMatchObject({ code: "too_large", stored: "no" });
+    await small;
+    expect(numbersOf(await readLog(rig.nc))).toEqual([0]);
+  });
 
-test("a sealed stream rejects for good", async () => {
-  await using rig = await createRig();
-  const publisher = await rig.publisher();
-  await publisher.publish("agent:a1", event(0));
-  const { config } = (await rig.nc.request("$JS.API.STREAM.INFO.KATA")).json<{ config: object }>();
-  await rig.nc.request("$JS.API.STREAM.UPDATE.KATA", JSON.stringify({ ...config, sealed: true }));
-  await expect(publisher.publish("agent:a1", event(1))).rejects.toMatchObject({ code: "rejected", stored: "no" });
-});
+  // Over HTTP it is the broker that waits, and what the stream's administrator may have done is not told outside.
+  test.skipIf(way === "http")("a full stream is waited for", async () => {
+    await using rig = await createRig({ way, stream: { max_msgs: 1, discard: "new" as never } });
+    const publisher = await rig.publisher();
+    await publisher.publish("agent:a1", event(0));
+    const second = publisher.publish("agent:a1", event(1));
+    await vi.waitFor(() => expect(rig.seen.length).toBeGreaterThan(2));
+    await rig.nc.request("$JS.API.STREAM.PURGE.KATA");
+    await second;
+    expect(numbersOf(await readLog(rig.nc))).toEqual([1]);
+  });
 
-test("the queue is bounded: queue_full is typed and retryable, and what was accepted is stored", async () => {
-  await using rig = await createRig();
-  const publisher = await rig.publisher({ maxQueueBytes: 100_000, ackTimeoutMs: 60_000 });
-  await publisher.publish("agent:a1", event(-1));
-  rig.proxy.pause();
-  const accepted: Promise<unknown>[] = [];
-  let refused: unknown;
-  for (let i = 0; refused === undefined && i < 10_000; i++) {
-    const published = publisher.publish("agent:a1", event(i));
-    accepted.push(published);
-    await Promise.race([
-      published.catch((error: unknown) => (refused = error)),
-      new Promise((next) => setImmediate(next)),
+  test.skipIf(way === "http")("a sealed stream rejects for good", async () => {
+    await using rig = await createRig({ way });
+    const publisher = await rig.publisher();
+    await publisher.publish("agent:a1", event(0));
+    const { config } = (await rig.nc.request("$JS.API.STREAM.INFO.KATA")).json<{ config: object }>();
+    await rig.nc.request("$JS.API.STREAM.UPDATE.KATA", JSON.stringify({ ...config, sealed: true }));
+    await expect(publisher.publish("agent:a1", event(1))).rejects.toMatchObject({ code: "rejected", stored: "no" });
+  });
+
+  test("the queue is bounded: queue_full is typed and retryable, and what was accepted is stored", async () => {
+    await using rig = await createRig({ way });
+    const publisher = await rig.publisher({ maxQueueBytes: 100_000, ackTimeoutMs: 60_000 });
+    await publisher.publish("agent:a1", event(-1));
+    rig.proxy.pause();
+    const accepted: Promise<unknown>[] = [];
+    let refused: unknown;
+    for (let i = 0; refused === undefined && i < 10_000; i++) {
+      const published = publisher.publish("agent:a1", event(i));
+      accepted.push(published);
+      await Promise.race([
+        published.catch((error: unknown) => (refused = error)),
+        new Promise((next) => setImmediate(next)),
+      ]);
+    }
+    accepted.pop();
+    expect(refused).toMatchObject({ code: "queue_full", retryable: true, stored: "no" });
+    expect(accepted.length).toBeGreaterThan(200);
+    expect(accepted.length).toBeLessThan(400);
+    rig.proxy.resume();
+    await Promise.all(accepted);
+    await publisher.publish("agent:a1", event(accepted.length));
+    expect(numbersOf(await readLog(rig.nc))).toEqual([-1, ...upTo(accepted.length + 1)]);
+  });
+
+  test("an event larger than the whole queue is let in when nothing else waits", async () => {
+    await using rig = await createRig({ way });
+    const publisher = await rig.publisher({ maxQueueBytes: 10 });
+    await publisher.publish("agent:a1", event(0));
+  });
+
+  test("what cannot be sent within its time is rejected as absent, what was sent as unknown", async () => {
+    await using rig = await createRig({ way });
+    const publisher = await rig.publisher({ publishTimeoutMs: 400, ackTimeoutMs: 100 });
+    await publisher.publish("agent:a1", event(0));
+    rig.proxy.pause();
+    const sent = publisher.publish("agent:a1", event(1));
+    // It is sent at the end of the tick. The next one comes right behind it, so that both are as old when they are given up.
+    await Promise.resolve();
+    const waiting = publisher.publish("agent:a1", event(2));
+    const outcomes = await Promise.allSettled([sent, waiting]);
+    expect(outcomes.map((outcome) => outcome.status === "rejected" && outcome.reason)).toMatchObject([
+      { code: "unavailable", retryable: true, stored: "unknown" },
+      { code: "unavailable", retryable: true, stored: "no" },
     ]);
-  }
-  accepted.pop();
-  expect(refused).toMatchObject({ code: "queue_full", retryable: true, stored: "no" });
-  expect(accepted.length).toBeGreaterThan(200);
-  expect(accepted.length).toBeLessThan(400);
-  rig.proxy.resume();
-  await Promise.all(accepted);
-  await publisher.publish("agent:a1", event(accepted.length));
-  expect(numbersOf(await readLog(rig.nc))).toEqual([-1, ...upTo(accepted.length + 1)]);
-});
-
-test("an event larger than the whole queue is let in when nothing else waits", async () => {
-  await using rig = await createRig();
-  const publisher = await rig.publisher({ maxQueueBytes: 10 });
-  await publisher.publish("agent:a1", event(0));
-});
-
-test("what cannot be sent within its time is rejected as absent, what was sent as unknown", async () => {
-  await using rig = await createRig();
-  const publisher = await rig.publisher({ publishTimeoutMs: 400, ackTimeoutMs: 100 });
-  await publisher.publish("agent:a1", event(0));
-  rig.proxy.pause();
-  const sent = publisher.publish("agent:a1", event(1));
-  // It is sent at the end of the tick. The next one comes right behind it, so that both are as old when they are given up.
-  await Promise.resolve();
-  const waiting = publisher.publish("agent:a1", event(2));
-  const outcomes = await Promise.allSettled([sent, waiting]);
-  expect(outcomes.map((outcome) => outcome.status === "rejected" && outcome.reason)).toMatchObject([
-    { code: "unavailable", retryable: true, stored: "unknown" },
-    { code: "unavailable", retryable: true, stored: "no" },
-  ]);
-  rig.proxy.resume();
-  await publisher.publish("agent:a1", event(3));
-  const numbers = numbersOf(await readLog(rig.nc));
-  expect(numbers.filter((i) => i !== 1)).toEqual([0, 3]);
-});
-
-test("close with NATS away ends within its bound and rejects what is left, typed", async () => {
-  await using rig = await createRig();
-  const publisher = await rig.publisher({ closeTimeoutMs: 200 });
-  await publisher.publish("agent:a1", event(0));
-  await rig.nats.kill();
-  const left = upTo(50).map((i) => publisher.publish("agent:a1", event(i + 1)));
-  const outcomes = Promise.allSettled(left);
-  await expect(publisher.close()).rejects.toMatchObject({
-    code: "unavailable",
-    message: expect.stringContaining("50 events"),
+    rig.proxy.resume();
+    await publisher.publish("agent:a1", event(3));
+    const numbers = numbersOf(await readLog(rig.nc));
+    expect(numbers.filter((i) => i !== 1)).toEqual([0, 3]);
   });
-  for (const outcome of await outcomes) {
-    expect(outcome).toMatchObject({ status: "rejected", reason: { name: "PublisherError", code: "unavailable" } });
-  }
-  await expect(publisher.publish("agent:a1", event(51))).rejects.toMatchObject({ code: "closed" });
+
+  test("close with NATS away ends within its bound and rejects what is left, typed", async () => {
+    await using rig = await createRig({ way });
+    const publisher = await rig.publisher({ closeTimeoutMs: 200 });
+    await publisher.publish("agent:a1", event(0));
+    await rig.nats.kill();
+    const left = upTo(50).map((i) => publisher.publish("agent:a1", event(i + 1)));
+    const outcomes = Promise.allSettled(left);
+    await expect(publisher.close()).rejects.toMatchObject({
+      code: "unavailable",
+      message: expect.stringContaining("50 events"),
+    });
+    for (const outcome of await outcomes) {
+      expect(outcome).toMatchObject({ status: "rejected", reason: { name: "PublisherError", code: "unavailable" } });
+    }
+    await expect(publisher.publish("agent:a1", event(51))).rejects.toMatchObject({ code: "closed" });
+  });
 });
 
 test("NATS refuses a subject: forbidden", async () => {

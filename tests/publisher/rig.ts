@@ -17,8 +17,8 @@ const SECRET = new Uint8Array(32).fill(7);
  * How publishers get to the log. Over NATS: as a user of the log's own account, or with an API key, for which a broker
  * vouches. Or over a broker's HTTP.
  */
-export const WAYS: readonly Way[] = ["user", "key"];
-export type Way = "user" | "key" | "http";
+export const WAYS = ["user", "key", "http"] as const;
+export type Way = (typeof WAYS)[number];
 /** Those over NATS. */
 export const LOGINS = ["user", "key"] as const;
 

@@ -7,7 +7,7 @@ import { identify } from "./admit.ts";
 import { lookAgain } from "./authenticate.ts";
 import { receiveBody } from "./body.ts";
 import type { Refusal } from "./refusal.ts";
-import { callerOf, channelOf, queryOf } from "./request.ts";
+import { callerOf, channelOf, lengthOf, queryOf } from "./request.ts";
 import { answer, answerHead, answerLast, answerRefusal } from "./respond.ts";
 import type { SessionDeps } from "./session.ts";
 import { EXPLAINED } from "./wire-error.ts";
@@ -45,13 +45,14 @@ export function adminRoute(
   const caller = callerOf(res, req, deps.config);
   const parameter = channelOf(req);
   const query = queryOf(req);
+  const length = lengthOf(req);
   const maxBytes = Math.min(deps.config.maxBodyBytes, MAX_BODY);
   const room = deps.limits.reserve(maxBytes);
   if ("code" in room) {
     answerLast(res);
     return answerRefusal(res, room);
   }
-  const incoming = receiveBody(res, maxBytes);
+  const incoming = receiveBody(res, maxBytes, length);
   const run = async (): Promise<Outcome | undefined> => {
     const identified = await identify(caller, "admin", deps);
     if (identified.refused !== undefined) return identified.refused;

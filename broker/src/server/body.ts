@@ -20,10 +20,14 @@ export interface IncomingBody {
   drop(): Promise<void>;
 }
 
-/** Takes in a request's body. Must be called before anything is awaited. */
-export function receiveBody(res: HttpResponse, maxBytes: number): IncomingBody {
+/**
+ * Takes in a request's body. Must be called before anything is awaited.
+ *
+ * @param length what the request announces; of an empty body uWebSockets.js says nothing where the head came in pieces
+ */
+export function receiveBody(res: HttpResponse, maxBytes: number, length: number | undefined): IncomingBody {
   let aborted = false;
-  let whole = false;
+  let whole = length === 0;
   let dropped = false;
   let chunks: Buffer[] = [];
   let size = 0;
@@ -31,6 +35,7 @@ export function receiveBody(res: HttpResponse, maxBytes: number): IncomingBody {
   const read = new Promise<Buffer | "too large" | "aborted">((resolve) => {
     finish = resolve;
   });
+  if (whole) finish(Buffer.alloc(0));
   res.onAborted(() => {
     aborted = true;
     chunks = [];

@@ -5,17 +5,16 @@ import { adminRoute } from "./admin-route.ts";
 import { type ChannelAdmin, listChannels, registerChannel, unregisterChannel } from "./channels-route.ts";
 import type { Connection } from "./connection.ts";
 import { withCors } from "./cors.ts";
-import type { FanOut } from "./fan-out.ts";
 import { historyRoute } from "./history-route.ts";
 import { createKey, type KeyAdmin, listKeys, revokeKey, rotateKey } from "./keys-route.ts";
-import { type PublishDeps, publishRoute } from "./publish-route.ts";
+import type { PublishDeps } from "./publish-port.ts";
+import { publishRoute } from "./publish-route.ts";
 import { type PublisherDeps, publisherRoute } from "./publisher-route.ts";
 import { answer, answerError, answerHead, answerUnrouted } from "./respond.ts";
 import { createSession, revokeSession, type SessionAdmin } from "./sessions-route.ts";
 import { streamRoute } from "./stream-route.ts";
 
 export interface HttpDeps extends PublishDeps, PublisherDeps {
-  readonly fanOut: FanOut;
   /** Absent where an application keeps its API keys itself. */
   readonly keys?: KeyAdmin | undefined;
   /** Absent where an application keeps its sessions itself. */
@@ -31,7 +30,7 @@ export function serveHttp(server: TemplatedApp, deps: HttpDeps, connections: Set
   app.head("/healthz", (res) => answerHead(res, 200));
   const state = new Fresh(() => deps.log.state());
   app.get("/readyz", (res) => void ready(res, state));
-  app.post("/v1/channels/:channel/events", (res, req) => publishRoute(res, req, deps));
+  app.post("/v1/channels/:channel/events", (res, req) => publishRoute(res, req, deps, connections));
   app.get("/v1/channels/:channel/events", (res, req) => historyRoute(res, req, deps));
   app.get("/v1/channels/:channel/stream", (res, req) => streamRoute(res, req, deps, connections));
   app.get("/v1/publisher", (res, req) => publisherRoute(res, req, deps));

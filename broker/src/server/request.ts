@@ -26,6 +26,12 @@ export function channelOf(req: HttpRequest): string {
   }
 }
 
+/** How long the body is, as far as it is announced, bytes. */
+export function lengthOf(req: HttpRequest): number | undefined {
+  const length = req.getHeader("content-length");
+  return /^\d+$/.test(length) ? Number(length) : undefined;
+}
+
 /** @param bearer credentials that came as a subprotocol */
 export function callerOf(
   res: HttpResponse,

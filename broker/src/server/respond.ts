@@ -7,6 +7,7 @@ const REASONS: Readonly<Record<number, string>> = {
   200: "OK",
   201: "Created",
   204: "No Content",
+  207: "Multi-Status",
   400: "Bad Request",
   401: "Unauthorized",
   403: "Forbidden",
@@ -104,6 +105,10 @@ export function answerError(
 
 /** [HTTP-2] Answers who is refused, and says when to come back where that is known [LIMIT-1]. */
 export function answerRefusal(res: HttpResponse, { code, message, retryAfterMs }: Refusal): void {
-  const headers = retryAfterMs === undefined ? {} : { "retry-after": String(Math.ceil(retryAfterMs / 1_000)) };
-  answerError(res, code, message, headers);
+  answerError(res, code, message, retryAfter(retryAfterMs));
+}
+
+/** [LIMIT-1] The header that says when to come back, where that is known. */
+export function retryAfter(retryAfterMs: number | undefined): Readonly<Record<string, string>> {
+  return retryAfterMs === undefined ? {} : { "retry-after": String(Math.ceil(retryAfterMs / 1_000)) };
 }

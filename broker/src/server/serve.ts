@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import type { ApiKeyAuth, SessionStore } from "../auth/adapters.ts";
 import type { Connection } from "./connection.ts";
 import { type HttpDeps, serveHttp } from "./http.ts";
@@ -10,8 +11,8 @@ export interface Server {
   readonly connections: ReadonlySet<Connection>;
   /** Takes no further connection and sends everybody away, each with a slot to come back in [CLOSE-3]. */
   dismiss(): void;
-  /** Cuts what is still open. */
-  close(): void;
+  /** Cuts what is still open, when what has an answer by now was given it. */
+  close(): Promise<void>;
 }
 
 export interface ServeOptions extends HttpDeps {
@@ -59,9 +60,10 @@ export async function serve(options: ServeOptions): Promise<Server> {
       const slot = Math.min(SLOT_MS, reconnectSpreadMs / Math.max(1, all.length));
       for (const [index, connection] of all.entries()) connection.dismiss(Math.round(index * slot));
     },
-    close() {
+    async close() {
       clearInterval(beat);
       for (const each of unlisten) each?.();
+      await turn();
       app.close();
     },
   };

@@ -16,6 +16,8 @@ export class StreamSocket implements Reader {
   readonly #res: HttpResponse;
   readonly #fanOut: FanOut;
   readonly #onDrain: () => void;
+  readonly #nothing: Buffer;
+  readonly #onWritten: (() => void) | undefined;
   readonly #topics = new Set<string>();
   #queue: Buffer[] = [];
   #queued = 0;
@@ -24,12 +26,23 @@ export class StreamSocket implements Reader {
   #open = true;
   #nudgedAt = 0;
 
-  constructor(res: HttpResponse, fanOut: FanOut, onDrain: () => void) {
+  /**
+   * @param nothing what can be written where there is nothing to say; default a comment
+   * @param onWritten called after whatever was written, and whenever it was: what is not taken makes the socket be read again, paused or not
+   */
+  constructor(
+    res: HttpResponse,
+    fanOut: FanOut,
+    onDrain: () => void,
+    { nothing = NOTHING, onWritten }: { readonly nothing?: Buffer; readonly onWritten?: () => void } = {},
+  ) {
     this.#res = res;
     this.#fanOut = fanOut;
     this.#onDrain = onDrain;
-    // Only a write makes the response send what it holds back.
-    res.onWritable(() => this.#write(this.#little()) && this.#flush());
+    this.#nothing = nothing;
+    this.#onWritten = onWritten;
+    // Only a write makes the response send what it holds back. A request that is paused is writable, too, and holds nothing.
+    res.onWritable(() => this.#held === 0 || (this.#write(this.#little()) && this.#flush()));
   }
 
   send(frame: Buffer): void {
@@ -88,7 +101,7 @@ export class StreamSocket implements Reader {
   /** As little as can be written: of what waits, for it goes on in the middle of a frame, where a comment would end it. */
   #little(): Buffer {
     const first = this.#queue[0];
-    if (first === undefined) return NOTHING;
+    if (first === undefined) return this.#nothing;
     if (first.length === 1) this.#queue.shift();
     else this.#queue[0] = first.subarray(1);
     this.#queued--;
@@ -107,6 +120,7 @@ export class StreamSocket implements Reader {
       taken = this.#res.write(frame);
     });
     this.#held = taken ? 0 : Math.max(this.#held, frame.length);
+    this.#onWritten?.();
     return taken;
   }
 

@@ -165,6 +165,13 @@ export class Limits {
     );
   }
 
+  /** The same for a body that can be made to wait: milliseconds until it may go on, 0 if it may now. */
+  pace(principal: Principal, bytes: number): number {
+    const now = performance.now();
+    const who = principalKey(principal);
+    return this.#bytes.take(who, now, bytes) ? 0 : this.#bytes.waitMs(who, now);
+  }
+
   /** Room for a body of at most so many bytes, which must be given back. */
   reserve(bytes: number): Place | LimitRefusal {
     const { maxBodiesBytes } = this.#settings;

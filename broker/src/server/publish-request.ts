@@ -1,0 +1,109 @@
+import type { HttpRequest, HttpResponse } from "uWebSockets.js";
+import { isUtf8 } from "node:buffer";
+import { parseEventId } from "@kata/protocol/wire";
+import type { Attempt, Together } from "./publish-port.ts";
+import { type Caller, callerOf, channelOf, lengthOf } from "./request.ts";
+import type { SessionDeps } from "./session.ts";
+
+const NDJSON = "application/x-ndjson";
+/** A year: longer ago there was no attempt. */
+const MAX_SINCE_MS = 366 * 86_400_000;
+
+/** What the head of a publish says. */
+export interface PublishRequest {
+  readonly channel: string;
+  readonly caller: Caller;
+  /** The length of the body that it announces, bytes; `undefined` if none. */
+  readonly length: number | undefined;
+  /** Whether the body is a stream of events, one a line [HTTP-8]. */
+  readonly isStream: boolean;
+  /** Whether the client wants a line for each event [HTTP-9]. */
+  readonly wantsLines: boolean;
+  /** What `Idempotency-Key` and the headers that go with it say, or what is wrong with them [HTTP-10]. */
+  readonly key: KeyHeaders | undefined | { readonly problem: string };
+}
+
+export interface KeyHeaders {
+  readonly idempotencyKey: string;
+  readonly publishId: string | undefined;
+  /** When the first attempt was made, `performance.now()`; `undefined`: this is the first. */
+  readonly since: number | undefined;
+  readonly after: string | undefined;
+}
+
+/** Reads the head, which dies with its callback. */
+export function readPublishRequest(res: HttpResponse, req: HttpRequest, { config }: SessionDeps): PublishRequest {
+  return {
+    channel: channelOf(req),
+    caller: callerOf(res, req, config),
+    length: lengthOf(req),
+    isStream: mediaTypesOf(req.getHeader("content-type")).includes(NDJSON),
+    wantsLines: mediaTypesOf(req.getHeader("accept")).includes(NDJSON),
+    key: readKeyHeaders(
+      {
+        key: req.getHeader("idempotency-key"),
+        encodedKey: req.getHeader("kata-idempotency-key"),
+        publishId: req.getHeader("kata-publish-id"),
+        attempt: req.getHeader("kata-attempt"),
+      },
+      performance.now(),
+    ),
+  };
+}
+
+interface GivenKeyHeaders {
+  readonly key: string;
+  readonly encodedKey: string;
+  readonly publishId: string;
+  readonly attempt: string;
+}
+
+/** [HTTP-10] An empty header counts as none. */
+export function readKeyHeaders(
+  { key: plain, encodedKey, publishId, attempt }: GivenKeyHeaders,
+  now: number,
+): KeyHeaders | undefined | { readonly problem: string } {
+  if (plain !== "" && encodedKey !== "") return { problem: "give Idempotency-Key or Kata-Idempotency-Key, not both" };
+  const key = encodedKey === "" ? plain : decodeKey(encodedKey);
+  if (key === undefined) return { problem: "Kata-Idempotency-Key is the base64url of 1 to 128 characters in UTF-8" };
+  if (key === "") {
+    return publishId === "" && attempt === ""
+      ? undefined
+      : { problem: "Kata-Publish-Id and Kata-Attempt go with an Idempotency-Key" };
+  }
+  if (encodedKey === "" && !/^[\x21-\x7e]{1,128}$/.test(key)) {
+    return { problem: "Idempotency-Key has 1 to 128 visible ASCII characters" };
+  }
+  if (publishId === "") {
+    if (attempt !== "") return { problem: "Kata-Attempt goes with a Kata-Publish-Id" };
+    return { idempotencyKey: key, publishId: undefined, since: undefined, after: undefined };
+  }
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(publishId)) return { problem: "Kata-Publish-Id is [A-Za-z0-9_-], 1 to 64" };
+  if (attempt === "") return { idempotencyKey: key, publishId, since: undefined, after: undefined };
+  const match = /^since=(\d{1,11})(?:; ?after=([^;\s]+))?$/.exec(attempt);
+  const after = match?.[2];
+  if (match === null || Number(match[1]) > MAX_SINCE_MS || (after !== undefined && parseEventId(after) === undefined)) {
+    return { problem: "Kata-Attempt is since=<milliseconds>, and ; after=<eventId> where one is known" };
+  }
+  return { idempotencyKey: key, publishId, since: now - Number(match[1]), after };
+}
+
+/** Under which key events are one record, and what is known of earlier attempts at the time `now` (`performance.now()`). */
+export function togetherOf({ publishId, since, after }: KeyHeaders, idempotencyKey: string, now: number): Together {
+  if (publishId === undefined) return { idempotencyKey };
+  const sinceMs = since === undefined ? 0 : Math.max(1, Math.round(now - since));
+  const attempt: Attempt = { publishId, sinceMs, ...(after === undefined ? {} : { after }) };
+  return { idempotencyKey, attempt };
+}
+
+function decodeKey(encoded: string): string | undefined {
+  if (!/^[A-Za-z0-9_-]{1,1024}$/.test(encoded)) return undefined;
+  const bytes = Buffer.from(encoded, "base64url");
+  const key = isUtf8(bytes) ? bytes.toString("utf8") : "";
+  return key.length >= 1 && key.length <= 128 ? key : undefined;
+}
+
+/** The media types of a header, without their parameters. */
+function mediaTypesOf(header: string): string[] {
+  return header.split(",").map((each) => (each.split(";")[0] ?? "").trim().toLowerCase());
+}
