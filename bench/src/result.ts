@@ -38,6 +38,12 @@ function rounded(value: number): number {
   return Math.abs(value) >= 1_000 ? Math.round(value) : Number(value.toPrecision(4));
 }
 
+/** What the fraction `q` of the values does not exceed (nearest rank). */
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)] ?? Number.NaN;
+}
+
 /** One result as a line for people. */
 export function describe({ scenario, system, metric, unit, median, min, max, runs }: Result): string {
   const number = (value: number) => value.toLocaleString("en-US", { maximumFractionDigits: 4 });

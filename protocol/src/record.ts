@@ -13,6 +13,7 @@ export interface StoredEvent {
  * One line of a record, without the line feed. JSON.stringify escapes line feeds inside strings, so an event can
  * never break its record apart.
  *
+ * @param type one that `isEventType` says is one; it is written as it is, and so is the timestamp, RFC 3339
  * @param traceparent one that `isTraceparent` says is one; it is written as it is
  * @returns `undefined` if the payload has no JSON form (a function, a symbol, undefined)
  * @throws TypeError if the payload cannot be written as JSON (a cycle, a BigInt)
@@ -26,7 +27,7 @@ export function encodeEvent(
   const json: string | undefined = JSON.stringify(payload);
   if (json === undefined) return undefined;
   const trace = traceparent === undefined ? "" : `,"traceparent":"${traceparent}"`;
-  return `{"type":${JSON.stringify(type)},"timestamp":${JSON.stringify(timestamp)},"encoding":"json"${trace},"payload":${json}}`;
+  return `{"type":"${type}","timestamp":"${timestamp}","encoding":"json"${trace},"payload":${json}}`;
 }
 
 /** Upper bound of one record in bytes; nats-server's own default limit for a message is 1 MiB, headers included. */

@@ -47,9 +47,11 @@ export function createLineEncoder(current: CurrentTraceparent | undefined): (eve
 function encode(event: EventInput, current: CurrentTraceparent | undefined): string {
   if (typeof event !== "object" || event === null) throw invalid("an event is an object {type, payload}");
   const { type, payload, timestamp, idempotencyKey, traceparent } = event;
-  if (!isEventType(type)) {
+  // Most events have the type of the one before.
+  if (type !== lastType && !isEventType(type)) {
     throw invalid("type must match [a-z][a-z0-9_.]*, have at most 128 characters and be no control type");
   }
+  lastType = type;
   if (idempotencyKey !== undefined && !isKey(idempotencyKey)) {
     throw invalid("idempotencyKey must be a string of 1 to 128 characters");
   }
@@ -98,6 +100,7 @@ function isoOf(timestamp: string | Date): string {
   throw invalid("timestamp must be RFC 3339 (2026-01-31T12:00:00Z) or a valid Date");
 }
 
+let lastType: string | undefined;
 let lastMs = Number.NaN;
 let lastText = "";
 

@@ -37,7 +37,7 @@ interface Answer {
 export class HttpUplink implements Uplink {
   readonly maxRecordBytes = MAX_BYTES;
   readonly #http: BrokerHttp;
-  readonly #connections: number;
+  readonly maxInFlight: number;
   readonly #attemptTimeoutMs: number;
   /** Ms since 1970, never set back. */
   readonly #now: () => number;
@@ -50,7 +50,7 @@ export class HttpUplink implements Uplink {
 
   constructor(http: BrokerHttp, connections: number, attemptTimeoutMs: number, now: () => number) {
     this.#http = http;
-    this.#connections = connections;
+    this.maxInFlight = connections;
     this.#attemptTimeoutMs = attemptTimeoutMs;
     this.#now = now;
   }
@@ -91,12 +91,12 @@ export class HttpUplink implements Uplink {
 
   /** Sends what is due, in the order in which it came, over as many connections as there may be. */
   #next(): void {
-    if (this.#inFlight >= this.#connections || this.#closed) return;
+    if (this.#inFlight >= this.maxInFlight || this.#closed) return;
     const now = this.#now();
     for (const flight of this.#flights) {
       if (flight.state !== "ready" || now < flight.dueAt) continue;
       void this.#transmit(flight, now);
-      if (this.#inFlight >= this.#connections) return;
+      if (this.#inFlight >= this.maxInFlight) return;
     }
   }
 

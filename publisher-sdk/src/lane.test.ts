@@ -13,6 +13,8 @@ function rig(limits: Partial<LanePort> = {}) {
     recordBytes: () => 100,
     recordEvents: 3,
     identify: (_, key) => (key === undefined ? { messageId: `m${ids++}` } : { messageId: key, publishId: `p${ids++}` }),
+    takeTurn: () => true,
+    giveTurn: () => {},
     send: (record) => sent.push(record),
     settled: (lane, record) => {
       log.push(`settled ${record.identity.messageId}`);

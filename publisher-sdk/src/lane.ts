@@ -9,6 +9,10 @@ export interface LanePort {
   recordBytes(): number;
   readonly recordEvents: number;
   identify(subject: string, key: string | undefined): RecordIdentity;
+  /** Whether the lane may send now; if not, it is told to advance when it may. */
+  takeTurn(lane: Lane): boolean;
+  /** What took a turn is settled. */
+  giveTurn(): void;
   /** Takes a record over until it is settled. */
   send(record: OutgoingRecord): void;
   /** Called whenever a record was settled. */
@@ -96,23 +100,13 @@ export class Lane {
   advance(): void {
     if (this.#advancing) return;
     this.#advancing = true;
-    while (this.#inFlight === undefined) {
-      const record = this.#shift();
-      if (record === undefined) break;
-      if (this.#port.now() >= record.deadline && record.events > 0) {
-        this.#fail(record, this.#late(record));
-        continue;
-      }
-      if (record.events === 0) {
-        // All of it was taken back.
-        record.settle();
-        this.#port.settled(this, record);
-        continue;
-      }
+    while (this.#inFlight === undefined && this.#front() !== undefined && this.#port.takeTurn(this)) {
+      const record = this.#shift() as OutgoingRecord;
       this.#inFlight = record;
       record.underWay = true;
       record.onSettled(() => {
         this.#inFlight = undefined;
+        this.#port.giveTurn();
         this.#port.settled(this, record);
       });
       this.#port.send(record);
@@ -160,6 +154,20 @@ export class Lane {
     else this.#last.next = record;
     this.#last = record;
     return record;
+  }
+
+  /** The first record that can be sent: what was taken back whole, or has waited too long, is settled on the way. */
+  #front(): OutgoingRecord | undefined {
+    for (let record = this.#first; record !== undefined; record = this.#first) {
+      if (record.events > 0 && this.#port.now() < record.deadline) return record;
+      this.#shift();
+      if (record.events > 0) this.#fail(record, this.#late(record));
+      else {
+        record.settle();
+        this.#port.settled(this, record);
+      }
+    }
+    return undefined;
   }
 
   #due(deadline: number): void {

@@ -15,6 +15,13 @@ import type { Uplink } from "./uplink.ts";
 const HEADER_ROOM_BYTES = 1024;
 
 /**
+ * How many records are on their way at a time: as many as keep a server busy, which on a long way are more, so many for each
+ * millisecond of a round trip.
+ */
+const IN_FLIGHT = 16;
+const IN_FLIGHT_PER_MS = 32;
+
+/**
  * Brings records into the log, each exactly once: every attempt has the same message id and the same bytes, and no
  * record is sent a second time unless the stream has just answered, and where the stream may have forgotten the id,
  * unless the log was asked and does not have it.
@@ -34,6 +41,7 @@ export class NatsUplink implements Uplink {
   readonly #byToken = new Map<string, Flight>();
   #tokens = 0;
   readonly #tail = new LogTail();
+  #roundTripMs = 0;
 
   /** @param closed called if the connection is closed under the publisher's feet */
   constructor(
@@ -75,6 +83,10 @@ export class NatsUplink implements Uplink {
   /** What NATS takes in one message, beside the headers. */
   get maxRecordBytes(): number {
     return (this.#nc.info?.max_payload ?? Infinity) - HEADER_ROOM_BYTES;
+  }
+
+  get maxInFlight(): number {
+    return Math.max(IN_FLIGHT, Math.ceil(this.#roundTripMs * IN_FLIGHT_PER_MS));
   }
 
   get newest(): string | undefined {
@@ -247,6 +259,7 @@ export class NatsUplink implements Uplink {
   }
 
   #adopt(facts: StreamFacts): void {
+    void this.#measure();
     const anew = this.#tail.adopt(facts);
     if (anew) this.#ground();
     const now = this.#now();
@@ -254,6 +267,11 @@ export class NatsUplink implements Uplink {
       flight.floorSeq = anew ? 0 : Math.min(flight.floorSeq, facts.lastSeq);
       if (flight.state !== "checking" && now >= flight.dueAt) this.#transmit(flight, now);
     }
+  }
+
+  /** A round trip to the server, which has no disk in it. Each time that the stream has answered: the way may be another one. */
+  async #measure(): Promise<void> {
+    this.#roundTripMs = await this.#nc.rtt().catch(() => 0);
   }
 
   #refused(subject: string): void {

@@ -26,6 +26,7 @@ import type { SpooledRecord } from "./spool-left.ts";
 import type { OpenedSpool } from "./spool-store.ts";
 import type { SteadyClock } from "./steady-clock.ts";
 import { subjectFor } from "./subject.ts";
+import { Turns } from "./turns.ts";
 import type { Uplink } from "./uplink.ts";
 
 const NO_OPTIONS: PublishManyOptions = {};
@@ -51,6 +52,7 @@ export class QueuedPublisher implements Publisher {
   #sweeper: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
   #closed = false;
+  readonly #turns = new Turns(() => this.#uplink.maxInFlight);
   readonly #port: LanePort;
   readonly #stopDraining: (() => void) | undefined;
   readonly #spool: Spool | undefined;
@@ -75,6 +77,8 @@ export class QueuedPublisher implements Publisher {
         if (key === undefined) return { messageId: this.#nextMessageId() };
         return this.#identify(subject, key, this.#nextMessageId());
       },
+      takeTurn: (lane) => this.#turns.take(lane),
+      giveTurn: () => this.#turns.give(),
       send: (record) => this.#send(record),
       settled: (lane, record) => this.#settled(lane, record),
       problem: () => this.#uplink.problem,
@@ -385,6 +389,7 @@ export class QueuedPublisher implements Publisher {
     this.#leave(record.charge, events);
     lane.advance();
     if (lane.tail === undefined) this.#lanes.delete(lane.channel);
+    this.#turns.call();
   }
 
   #leave(charge: number, events: number): void {
@@ -423,6 +428,8 @@ export class QueuedPublisher implements Publisher {
     }
     this.#clock.check();
     this.#uplink.sweep();
+    // More may be on their way than when they asked.
+    this.#turns.call();
     for (const lane of this.#lanes.values()) lane.expire();
   }
 

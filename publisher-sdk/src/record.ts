@@ -13,6 +13,8 @@ export type Resolve = (result: PublishResult) => void;
 export type Reject = (error: PublisherError) => void;
 
 const LINE_FEED = 10;
+/** Where a second event comes, more are likely to. */
+const MANY_BYTES = 4_000;
 const EMPTY = Buffer.alloc(0);
 
 export interface RecordIdentity {
@@ -116,7 +118,8 @@ export class OutgoingRecord {
     const start = this.bytes === 0 ? 0 : this.bytes + 1;
     if (start + bytes > this.#buffer.length) this.#grow(start + bytes);
     if (start > 0) this.#buffer[start - 1] = LINE_FEED;
-    this.#buffer.write(line, start);
+    // As many bytes as characters: ASCII, which needs no encoding.
+    this.#buffer.write(line, start, bytes, bytes === line.length ? "latin1" : "utf8");
     this.bytes = start + bytes;
     this.charge += bytes + EVENT_OVERHEAD_BYTES;
     if (this.events === 0) this.dueAt = deadline;
@@ -201,7 +204,8 @@ export class OutgoingRecord {
 
   #grow(bytes: number): void {
     // The first event gets what it needs: most records of a quiet channel have no second one.
-    const grown = Buffer.allocUnsafe(this.bytes === 0 ? bytes : Math.max(bytes, 2 * this.#buffer.length));
+    const length = this.bytes === 0 ? bytes : Math.max(bytes, MANY_BYTES, 2 * this.#buffer.length);
+    const grown = Buffer.allocUnsafe(length);
     this.#buffer.copy(grown, 0, 0, this.bytes);
     this.#buffer = grown;
   }

@@ -12,6 +12,8 @@ export interface Uplink {
   readonly connected: boolean;
   /** Upper bound of a record now, bytes. */
   readonly maxRecordBytes: number;
+  /** How many records should be on their way at a time. */
+  readonly maxInFlight: number;
   /** The newest eventId that it knows the log has; `undefined` if none. */
   readonly newest: string | undefined;
   /** Takes the record over until it is settled. Calls of one channel come one at a time. */

@@ -15,12 +15,12 @@ describe("kata publish --follow FILE", () => {
     await using publish = kata(["publish", CHANNEL, "--follow", file], publishing(nats));
     await eventually(() => messagesOf(nats)).toEqual(["one", "two"]);
     await appendFile(file, "ee\nfour\r\n");
-    await eventually(() => messagesOf(nats)).toEqual(["one", "two", "three", "four"]);
+    await eventually(() => messagesOf(nats)).toEqual(["one", "two", "three", "four\r"]);
     // Written just before the signal: it is part of the file when the signal comes.
     await appendFile(file, "five\nsix");
     publish.child.kill("SIGINT");
     expect(await publish.ended).toMatchObject({ code: 0, stdout: "", stderr: "kata: 6 lines published\n" });
-    expect(await messagesOf(nats)).toEqual(["one", "two", "three", "four", "five", "six"]);
+    expect(await messagesOf(nats)).toEqual(["one", "two", "three", "four\r", "five", "six"]);
   });
 
   it("reads on in the file that takes its place, after the rest of the old one, and from the start of one that was cut", async () => {

@@ -14,12 +14,12 @@ describe("kata publish --follow -", () => {
     expect(await publish.ended).toMatchObject({ code: 0, stdout: "", stderr: "kata: 8 lines published\n" });
     expect(await messagesOf(nats)).toEqual([
       "unix",
-      "windows",
+      "windows\r",
       "",
-      "",
+      "\r",
       "  spaces  ",
       '{"json":1}',
-      "\tab\x1b[1m\0\r",
+      "\tab\x1b[1m\0\r\r",
       "last",
     ]);
   });
@@ -35,7 +35,29 @@ describe("kata publish --follow -", () => {
     }
     publish.child.stdin.end();
     expect(await publish.ended).toMatchObject({ code: 0 });
-    expect(await messagesOf(nats)).toEqual(["größer 🐟", "日本語"]);
+    expect(await messagesOf(nats)).toEqual(["größer 🐟\r", "日本語"]);
+  });
+
+  it("keeps what is no UTF-8, in base64 beside what of it can be read", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using publish = kata(FOLLOW, publishing(nats));
+    const ugly = [
+      Buffer.from("caf\xe9", "latin1"),
+      Buffer.from([0xff, 0xfe, 0x00, 0x80, 0x0d]),
+      // A surrogate, which UTF-8 does not know, and a character that is cut in half.
+      Buffer.from([0x61, 0xed, 0xa0, 0x80, 0xf0, 0x9f, 0x90]),
+    ];
+    const lines = [Buffer.from("before"), ...ugly, Buffer.from("\u2028\ufeffafter\ufffd")];
+    publish.child.stdin.end(Buffer.concat(lines.flatMap((line) => [line, Buffer.from("\n")])));
+    expect(await publish.ended).toMatchObject({ code: 0, stderr: "kata: 5 lines published\n" });
+    const payloads = (await eventsInLog(nats)).map(({ payload }) => payload as { message: string; bytes?: string });
+    expect(payloads.map(({ message }) => message)).toEqual(lines.map((line) => line.toString("utf8")));
+    expect(payloads.map(({ bytes }) => bytes)).toEqual([
+      undefined,
+      ...ugly.map((line) => line.toString("base64")),
+      undefined,
+    ]);
   });
 
   it("20,000 lines from a pipe arrive in order", async () => {
@@ -50,13 +72,15 @@ describe("kata publish --follow -", () => {
     await using nats = await startNats();
     await ensureTestStream(nats.url);
     await using publish = kata([...FOLLOW, "--type", "task_completed"], publishing(nats));
-    publish.child.stdin.end('{"taskId":"1"}\n\n{"taskId":\n{"task":"3"}\n \r\n{"taskId":"6"}\n');
+    publish.child.stdin.write('{"taskId":"1"}\n\n{"taskId":\n{"task":"3"}\n \r\n{"taskId":"6"}\r\n');
+    publish.child.stdin.end(Buffer.from('{"taskId":"\xff"}\n', "latin1"));
     const { code, stderr } = await publish.ended;
     expect(code).toBe(1);
     expect(stderr.split("\n")).toEqual([
       'kata: line 3 was not published: not JSON: {"taskId":',
       expect.stringMatching(/^kata: line 4 was not published: payload of task_completed: taskId: /),
-      "kata: 2 lines published, 2 not",
+      "kata: line 7 was not published: not JSON: it is no UTF-8",
+      "kata: 2 lines published, 3 not",
       "",
     ]);
     expect((await eventsInLog(nats)).map(({ payload }) => payload)).toEqual([{ taskId: "1" }, { taskId: "6" }]);

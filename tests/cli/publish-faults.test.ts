@@ -77,4 +77,21 @@ describe("attacks invariant 3: kata publish --follow loses no line and doubles n
       "",
     ]);
   });
+
+  it("reads no further ahead of the log than sixteen records, however long that does not answer", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using publish = kata(FOLLOW, publishing(nats));
+    publish.child.stdin.write("0\n");
+    await eventually(() => messagesOf(nats)).toEqual(["0"]);
+    nats.suspend();
+    const lines = Array.from({ length: 200_000 }, (_, i) => String(i + 1));
+    publish.child.stdin.end(`${lines.join("\n")}\n`);
+    await publish.until(({ stderr }) => stderr.includes("lines wait"));
+    expect(Number(/(\d+) lines wait/.exec(publish.stderr)?.[1])).toBeLessThanOrEqual(16_000);
+    expect(publish.child.stdin.writableFinished).toBe(false);
+    nats.resume();
+    expect(await publish.ended).toMatchObject({ code: 0, stderr: expect.stringContaining("200001 lines published") });
+    expect(await messagesOf(nats)).toEqual(["0", ...lines]);
+  });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { LinePayload } from "../../broker/src/cli/log-entries.ts";
 import { startBroker } from "../support/broker.ts";
 import { freePort } from "../support/free-port.ts";
 import { startNats } from "../support/nats.ts";
@@ -84,22 +85,81 @@ describe("what kata publish cannot do is one clear line and exit code 1", () => 
     });
   });
 
-  it("an event over 512 KiB", async () => {
+  it("a payload over 512 KiB", async () => {
     await using nats = await startNats();
     await ensureTestStream(nats.url);
     // An argument has at most 128 KiB on Linux, so that this can only be met by lines.
-    await using publish = kata(["publish", CHANNEL, "--follow", "-"], publishing(nats));
-    const lines = ["first", "x".repeat(600 * 1024), "third", "x".repeat(2_000_000), "x".repeat(512 * 1024), "last"];
-    publish.child.stdin.end(lines.join("\n"));
+    await using publish = kata(["publish", CHANNEL, "--type", "own", "--follow", "-"], publishing(nats));
+    const lines = [
+      "1",
+      "x".repeat(600 * 1024),
+      "x".repeat(2_000_000),
+      "x".repeat(520 * 1024),
+      "x".repeat(510 * 1024),
+      "2",
+    ];
+    publish.child.stdin.end(lines.map((line) => JSON.stringify(line)).join("\n"));
     const { code, stderr } = await publish.ended;
     expect(code).toBe(1);
-    expect(stderr.split("\n").sort()).toEqual([
-      "",
+    expect(stderr.split("\n")).toEqual([
+      "kata: line 2 was not published: it is too long, an event has at most 512 KiB",
+      "kata: line 3 was not published: it is too long, an event has at most 512 KiB",
+      "kata: line 4 was not published: it is too long, an event has at most 512 KiB",
       "kata: 3 lines published, 3 not",
-      expect.stringMatching(/^kata: line 2 was not published: the event has \d+ bytes; the limit is 524288$/),
-      expect.stringMatching(/^kata: line 4 was not published: it has 2000000 bytes, an event has at most 512 KiB$/),
-      expect.stringMatching(/^kata: line 5 was not published: the event has \d+ bytes; the limit is 524288$/),
+      "",
     ]);
-    expect(await messagesOf(nats)).toEqual(["first", "third", "last"]);
+    expect((await eventsInLog(nats)).map(({ payload }) => payload)).toEqual(["1", lines[4], "2"]);
+  });
+});
+
+describe("lines that the log refuses", () => {
+  it("end the following at the first of them, with one line that says why", async () => {
+    await using nats = await startNats();
+    await using broker = await startBroker({ nats, config: CALLOUT });
+    const env = { NATS_URL: nats.publicUrl, KATA_API_KEY: broker.apiKey };
+    await using publish = kata(["publish", "team:other", "--follow", "-"], env);
+    // It is not waited for that stdin ends.
+    publish.child.stdin.write("1\n2\n3\n");
+    const { code, stderr } = await publish.ended;
+    expect(code).toBe(1);
+    expect(stderr.split("\n")).toEqual([
+      "kata: 0 lines published, 3 not",
+      expect.stringMatching(/^kata: .*team:other/),
+      "",
+    ]);
+  });
+});
+
+describe("a line that no event can hold", () => {
+  it("is published in parts that are put together again, between lines that are not", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using publish = kata(["publish", CHANNEL, "--follow", "-"], publishing(nats));
+    const latin1 = Buffer.from("\xe9".repeat(300_000), "latin1");
+    const lines = [
+      "first",
+      "x".repeat(600 * 1024),
+      "third",
+      "🐟".repeat(500_000),
+      "\0".repeat(100_000),
+      latin1,
+      "last",
+    ].map((line) => Buffer.from(line));
+    publish.child.stdin.end(Buffer.concat(lines.flatMap((line) => [line, Buffer.from("\n")])));
+    expect(await publish.ended).toMatchObject({ code: 0, stderr: `kata: ${lines.length} lines published\n` });
+    const together: Buffer[] = [];
+    let parts: Buffer[] = [];
+    for (const { payload } of await eventsInLog(nats)) {
+      const { message, bytes, part, more } = payload as LinePayload;
+      expect(part ?? 1).toBe(parts.length + 1);
+      parts.push(bytes === undefined ? Buffer.from(message) : Buffer.from(bytes, "base64"));
+      // Cut between characters.
+      if (bytes === undefined) expect(message).not.toContain("\ufffd");
+      if (more === true) continue;
+      together.push(Buffer.concat(parts));
+      parts = [];
+    }
+    expect(together.map((line) => line.length)).toEqual(lines.map((line) => line.length));
+    expect(together.every((line, i) => line.equals(lines[i] as Buffer))).toBe(true);
   });
 });

@@ -1,81 +1,288 @@
-import { type FileHandle, open, stat } from "node:fs/promises";
 import { setTimeout as rest } from "node:timers/promises";
-import { type Line, LineCutter } from "./lines.ts";
+import { ByteWindow } from "./byte-window.ts";
+import { digestOf, type FilePlace, locate, readBefore } from "./file-place.ts";
+import { startOfLastLine } from "./last-line.ts";
+import { earliest, openOrWait } from "./next-file.ts";
+import {
+  type FileFacts,
+  factsAt,
+  factsOf,
+  MissingFile,
+  type OpenFile,
+  openFile,
+  sameFile,
+  unreadable,
+} from "./open-file.ts";
+import { keyOf, siblingsOf } from "./siblings.ts";
+import type { Source } from "./source.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** How often a followed file is looked at for more, milliseconds. */
 const POLL_MS = 100;
 const CHUNK_BYTES = 256 * 1024;
 
+export interface FollowOptions {
+  readonly path: string;
+  /** Ends the following: what the file holds at that moment is still given. */
+  readonly signal: AbortSignal;
+  /** Where to begin; `end` is before a last line that has no line feed yet. */
+  readonly from: "start" | "end" | FilePlace;
+  /** Whether a file that is not there is waited for. */
+  readonly retry: boolean;
+  /** Whether at the end a last line without a line feed is left where it is, for whoever goes on from there. */
+  readonly leaveUnfinished: boolean;
+  /** Told what a person should know, one line. */
+  readonly tell: (line: string) => void;
+}
+
+/** A followed file, of which it is known where its bytes stand. */
+export interface FollowedSource extends Source {
+  /** Where `bytes` begins. */
+  readonly place: FilePlace;
+}
+
 /**
- * The lines of a file from its beginning, and then what is appended to it, until `signal` is aborted: what the file holds
- * at that moment is still given. A last line without a line feed is waited for until then. A file that was cut short is
- * read anew, and so is another one that took its place (log rotation), after the rest of the old one.
+ * The bytes of a file, and then what is appended to it. Another file that takes its place (log rotation) is read after the
+ * rest of the old one and of those that came and went in between; a file that was cut short is read anew, after what a copy
+ * of it still holds.
  *
  * @throws UsageError if there is no such file, or it cannot be read
  */
-export async function* followFile(path: string, signal: AbortSignal): AsyncGenerator<Line> {
-  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-  let file = await openFile(path);
-  try {
-    const cutter = new LineCutter();
-    let offset = 0;
-    let end = Number.POSITIVE_INFINITY;
-    let replaced = false;
-    while (offset < end) {
-      if (signal.aborted && end === Number.POSITIVE_INFINITY) {
-        end = (await file.stat()).size;
-        continue;
+export async function followFile(options: FollowOptions): Promise<FollowedSource> {
+  const { path, from, tell } = options;
+  if (typeof from === "object") {
+    const found = await locate(from, path);
+    // Where it was says which files are older.
+    if (found !== undefined) return await FollowedFile.begin(found, from.offset, new Set(), options);
+    const current = await openOrWait(options);
+    tell(`what stood in ${path} behind byte ${from.offset} is not to be found: lines may be missing`);
+    return await FollowedFile.begin(await earliest(current, from, new Set(), options), 0, new Set(), options);
+  }
+  // Before it is opened: what is rotated from then on is not older.
+  const older = new Set((await siblingsOf(path)).map(keyOf));
+  const current = await openOrWait(options);
+  if (from === "end") return await FollowedFile.begin(current, await startOfLastLine(current), older, options);
+  return await FollowedFile.begin(await earliest(current, undefined, older, options), 0, older, options);
+}
+
+class FollowedFile implements FollowedSource {
+  readonly #options: FollowOptions;
+  readonly #window = new ByteWindow();
+  readonly #scratch = Buffer.allocUnsafe(CHUNK_BYTES);
+  #file: OpenFile;
+  /** As it was when it was last read. */
+  #facts: FileFacts;
+  /** How many of its bytes were read. */
+  #read = 0;
+  /** What is to be read after it. */
+  #following: OpenFile | undefined;
+  /** How far it is read after the signal: whoever writes on cannot keep us. */
+  #limit = Number.POSITIVE_INFINITY;
+  /** The rotated files that are older than the one that is read: {@link keyOf}. */
+  #older: Set<string>;
+  /** Whether all of them are there: not so at a place that is gone on from. */
+  #knowsOlder: boolean;
+  /** An empty file that has the name, and nothing came in between: {@link keyOf}. */
+  #empty = "";
+  /** Whether another file has the name, and this one was looked at again since. */
+  #replaced = false;
+  /** Whether what follows is a copy of it. */
+  #copied = false;
+  #refusal = "";
+  ended = false;
+
+  private constructor(file: OpenFile, facts: FileFacts, older: ReadonlySet<string>, options: FollowOptions) {
+    this.#file = file;
+    this.#facts = facts;
+    this.#older = new Set(older);
+    this.#knowsOlder = typeof options.from === "string";
+    this.#options = options;
+  }
+
+  static async begin(
+    file: OpenFile,
+    offset: number,
+    older: ReadonlySet<string>,
+    options: FollowOptions,
+  ): Promise<FollowedFile> {
+    const self = new FollowedFile(file, await factsOf(file.handle), older, options);
+    self.#window.begin(await readBefore(file, offset));
+    self.#read = offset;
+    return self;
+  }
+
+  get bytes(): Buffer {
+    return this.#window.bytes;
+  }
+
+  get place(): FilePlace {
+    const { path, dev, ino, bornAt } = this.#file;
+    const offset = this.#read - this.#window.length;
+    return { path, dev, ino, bornAt, offset, before: digestOf(this.#window.before), mtimeMs: this.#facts.mtimeMs };
+  }
+
+  take(count: number): void {
+    this.#window.take(count);
+  }
+
+  async more(): Promise<boolean> {
+    try {
+      for (;;) {
+        if (this.ended && !(await this.#next())) return false;
+        if (this.#read === 0 && (await this.#wasCopied())) {
+          this.ended = true;
+          return true;
+        }
+        if (await this.#readOn()) return true;
+        if (this.#following !== undefined || (await this.#isOver())) {
+          this.ended = true;
+          return true;
+        }
+        if (this.#replaced) continue;
+        if (this.#options.signal.aborted) {
+          if (this.#options.leaveUnfinished) return false;
+          this.ended = true;
+          return true;
+        }
+        await rest(POLL_MS, undefined, { signal: this.#options.signal }).catch(() => undefined);
       }
-      const { bytesRead } = await file.read(chunk, 0, Math.min(CHUNK_BYTES, end - offset), offset);
-      offset += bytesRead;
-      if (bytesRead > 0) {
-        yield* cutter.push(chunk.subarray(0, bytesRead));
-        continue;
-      }
-      if (end !== Number.POSITIVE_INFINITY) break;
-      // One that cannot be opened is gone again already: the next look tells.
-      const next: FileHandle | undefined = replaced ? await openFile(path).catch(() => undefined) : undefined;
-      if (next !== undefined) {
-        await file.close();
-        file = next;
-      }
-      if (next !== undefined || (await file.stat()).size < offset) {
-        yield* cutter.end();
-        offset = 0;
-      }
-      // Acted upon after one more look at the old file: whoever wrote to it did so until the moment it was replaced.
-      replaced = next === undefined && (await isAnother(path, file));
-      if (!replaced) await rest(POLL_MS, undefined, { signal }).catch(() => undefined);
+    } catch (error) {
+      throw unreadable(this.#file.path, error);
     }
-    yield* cutter.end();
-  } catch (error) {
-    throw unreadable(path, error);
-  } finally {
-    await file.close();
   }
-}
 
-async function openFile(path: string): Promise<FileHandle> {
-  let file: FileHandle | undefined;
-  try {
-    // Asked first: to open a FIFO would wait for somebody who writes to it.
-    if ((await stat(path)).isFile()) file = await open(path);
-  } catch (error) {
-    throw unreadable(path, error);
+  async close(): Promise<void> {
+    await this.#file.handle.close();
+    await this.#following?.handle.close();
   }
-  if (file === undefined) throw new UsageError(`${path} is no file: name one, or - for stdin`);
-  return file;
-}
 
-/** Whether another file has the name now; none does not count, it may still come. */
-async function isAnother(path: string, file: FileHandle): Promise<boolean> {
-  const [now, then] = await Promise.all([stat(path).catch(() => undefined), file.stat()]);
-  return now?.isFile() === true && (now.ino !== then.ino || now.dev !== then.dev);
-}
+  /** Goes on to the next file. `false` if there is none. */
+  async #next(): Promise<boolean> {
+    const next = this.#following;
+    if (next === undefined) return false;
+    this.#following = undefined;
+    if (next !== this.#file) {
+      // One that was left for its copy is come back to.
+      if (!this.#copied) this.#older.add(keyOf(await factsOf(this.#file.handle)));
+      this.#copied = false;
+      this.#knowsOlder = true;
+      await this.#file.handle.close();
+    }
+    this.#file = next;
+    this.#facts = await factsOf(next.handle);
+    this.#read = 0;
+    this.#limit = Number.POSITIVE_INFINITY;
+    this.#replaced = false;
+    this.#window.begin();
+    this.ended = false;
+    return true;
+  }
 
-function unreadable(path: string, error: unknown): unknown {
-  if (!(error instanceof Error && "code" in error)) return error;
-  if (error.code === "ENOENT") return new UsageError(`there is no file ${path}: name one that exists, or - for stdin`);
-  return new UsageError(`cannot read ${path}: ${error.message}`);
+  /** Reads what is there. `false` if it is nothing. */
+  async #readOn(): Promise<boolean> {
+    const { handle } = this.#file;
+    if (this.#options.signal.aborted && this.#limit === Number.POSITIVE_INFINITY) {
+      this.#limit = (await factsOf(handle)).size;
+    }
+    // What was read last is read again with what follows, by one call: a file that was cut and written anew is noticed
+    // also where it is longer than before already.
+    const known = this.#window.tail;
+    const length = Math.min(this.#scratch.length, known.length + Math.max(0, this.#limit - this.#read));
+    const { bytesRead } = await handle.read(this.#scratch, 0, length, this.#read - known.length);
+    if (bytesRead < known.length || !known.equals(this.#scratch.subarray(0, known.length))) {
+      await this.#wasCut();
+      return false;
+    }
+    if (bytesRead === known.length) return false;
+    this.#window.push(this.#scratch.subarray(known.length, bytesRead));
+    this.#read += bytesRead - known.length;
+    this.#facts = await factsOf(handle);
+    return true;
+  }
+
+  /** The file holds something else now. Whoever rotates by copying has made a copy first: it has what was not read yet. */
+  async #wasCut(): Promise<void> {
+    const { path } = this.#options;
+    const { size } = this.#facts;
+    const all = { ...this.place, offset: this.#read, before: digestOf(this.#window.tail) };
+    const copy = await locate(all, path);
+    if (copy !== undefined) {
+      await this.#file.handle.close();
+      this.#file = copy;
+      this.#facts = await factsOf(copy.handle);
+      this.#limit = Number.POSITIVE_INFINITY;
+      return;
+    }
+    if (size > this.#read) {
+      this.#options.tell(
+        `${path} was cut short when ${size - this.#read} bytes of it were not read yet: lines are missing`,
+      );
+    }
+    this.#following = this.#file;
+    this.#older = new Set((await siblingsOf(path)).map(keyOf));
+  }
+
+  /**
+   * Whether a file of which nothing was read yet has been copied, and maybe cut, since it was first seen: nothing in itself would
+   * tell. Then the copy is what follows.
+   */
+  async #wasCopied(): Promise<boolean> {
+    if (!this.#knowsOlder) return false;
+    const { path } = this.#options;
+    const now = await factsAt(path);
+    if (now === undefined || !sameFile(now, this.#file)) return false;
+    const [copy] = (await siblingsOf(path)).filter(
+      (one) => one.mtimeMs > this.#facts.mtimeMs && !this.#older.has(keyOf(one)),
+    );
+    if (copy === undefined) return false;
+    const file = await openFile(copy.path).catch(() => undefined);
+    if (file !== undefined && !sameFile(file, copy)) await file.handle.close();
+    else this.#following = file;
+    this.#copied = this.#following !== undefined;
+    return this.#copied;
+  }
+
+  /** Whether another file has taken this one's place, and this one has nothing more: then it is known what follows. */
+  async #isOver(): Promise<boolean> {
+    const now = await factsAt(this.#options.path);
+    const still = now === undefined || sameFile(now, this.#file) || (now.size === 0 && keyOf(now) === this.#empty);
+    if (still) {
+      this.#replaced = false;
+      return false;
+    }
+    // Acted upon after one more look at the old file: it was written to until the moment it was replaced.
+    this.#replaced = !this.#replaced;
+    if (this.#replaced) return false;
+    this.#following = await this.#findNext();
+    return this.#following !== undefined;
+  }
+
+  async #findNext(): Promise<OpenFile | undefined> {
+    const current = await this.#openAgain();
+    if (current === undefined) return undefined;
+    this.#facts = await factsOf(this.#file.handle);
+    const next = await earliest(current, this.#facts, this.#older, this.#options);
+    const facts = await factsOf(next.handle);
+    if (next !== current || facts.size > 0) return next;
+    // It may just have been made, while whoever writes still has the old one.
+    this.#empty = keyOf(facts);
+    await current.handle.close();
+    return undefined;
+  }
+
+  async #openAgain(): Promise<OpenFile | undefined> {
+    try {
+      const file = await openFile(this.#options.path);
+      this.#refusal = "";
+      return file;
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      // One that is gone again already will come; one that may not be read is the matter of a person.
+      if (error.message !== this.#refusal && !(error instanceof MissingFile)) {
+        this.#refusal = error.message;
+        this.#options.tell(`${error.message}; trying until it can be`);
+      }
+      return undefined;
+    }
+  }
 }

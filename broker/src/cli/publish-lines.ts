@@ -1,82 +1,86 @@
-import type { EventInput, Publisher } from "@kata/publisher";
-import type { Line } from "./lines.ts";
-import { complain } from "./report.ts";
+import type { FollowedSource } from "./follow.ts";
+import { attemptOf, type Journal } from "./journal.ts";
+import { type Batch, batchOf, type Destination, publishBatch } from "./publish-batch.ts";
+import type { Source } from "./source.ts";
+import { cut, type Stretch } from "./stretch.ts";
 
 /**
- * How far lines are read ahead of what the log has, in bytes that they can take in the publisher's queue (64 MiB), so that
- * it never turns one away.
+ * How many stretches may be on their way: enough that the next record is there when the log has the one before, and that writing
+ * the journal is shared by several. As each has at most 128 KiB or is one line, this is also how far reading runs ahead of the log.
  */
-const AHEAD_BYTES = 48 * 1024 * 1024;
-/** What an event weighs there beyond its payload. */
-const EVENT_BYTES = 512;
-/** JSON writes a control character, which is one byte of a line, as six. */
-const GROWTH = 6;
+const AHEAD = 16;
 
-/** How far it is. */
-export interface Progress {
-  published: number;
-  failed: number;
-  /** Not acknowledged yet. */
-  pending: number;
-}
-
-export interface PublishLinesOptions {
-  readonly lines: AsyncIterable<Line>;
-  readonly channel: string;
-  readonly publisher: Publisher;
-  /** The event of a line; `undefined` for a line without one. Throws for a line that cannot be one. */
-  readonly eventOf: (line: string) => EventInput | undefined;
-  /** Kept up to date. */
-  readonly progress: Progress;
-}
+/** With a journal, what is sent is written down before, and how far the file has got. */
+export type Input = { readonly source: Source } | { readonly source: FollowedSource; readonly journal: Journal };
 
 /**
- * Publishes an event for each line, in order. A line that cannot be one is reported with its number; the others go on.
+ * Publishes an event for each line, in order. A line that cannot be one is told with its number; the others go on.
  * Resolves when the lines have ended and the log has them, however long that takes.
  *
- * @throws what `lines` throws, after the lines before it were published
+ * @param giveUp called when it cannot go on, so that the source ends
+ * @throws what the source throws, after the lines before it were published; PublisherError when the log refuses them all;
+ *   UsageError when the journal cannot be written
  */
-export async function publishLines(options: PublishLinesOptions): Promise<void> {
-  const { lines, channel, publisher, eventOf, progress } = options;
-  let number = 0;
-  let ahead = 0;
+export async function publishLines(input: Input, destination: Destination, giveUp: () => void): Promise<void> {
+  const { source } = input;
+  const flights: Promise<void>[] = [];
+  let failure: { readonly error: unknown } | undefined;
+  let part = "journal" in input ? input.journal.part : 0;
+  let line = 1;
 
-  const failed = (line: number, error: unknown) => {
-    progress.failed++;
-    complain(`line ${line} was not published: ${error instanceof Error ? error.message : String(error)}`);
+  const send = (stretch: Stretch): Promise<void> => {
+    const at = Date.now();
+    const bytes = source.bytes.subarray(0, stretch.bytes);
+    // Published again it must be the same to the byte, with its timestamp.
+    const timestamp = "journal" in input ? new Date(at).toISOString() : undefined;
+    const batch = batchOf(destination, bytes, stretch, timestamp, line);
+    part = stretch.more === true ? (stretch.part ?? 0) : 0;
+    line += stretch.lines;
+    return "journal" in input ? recordAndPublish(input, destination, batch, stretch, at) : publish(batch, stretch);
   };
-  const publish = (at: number, text: string) => {
-    const event = eventOf(text);
-    if (event === undefined) return;
-    const bytes = text.length * GROWTH + EVENT_BYTES;
-    ahead += bytes;
-    progress.pending++;
-    publisher
-      .publish(channel, event)
-      .then(
-        () => {
-          progress.published++;
-        },
-        (error: unknown) => failed(at, error),
-      )
-      .finally(() => {
-        progress.pending--;
-        ahead -= bytes;
-      });
+  const publish = async (batch: Batch, stretch: Stretch): Promise<void> => {
+    source.take(stretch.bytes);
+    await publishBatch(destination, batch);
   };
 
   try {
-    for await (const line of lines) {
-      const at = ++number;
-      try {
-        if (line.text === undefined) throw new Error(`it has ${line.bytes} bytes, an event has at most 512 KiB`);
-        publish(at, line.text);
-      } catch (error) {
-        failed(at, error);
+    while (failure === undefined) {
+      const stretch = cut(source.bytes, source.ended, part, destination.format);
+      if (stretch === undefined) {
+        const { ended } = source;
+        if (!(await source.more())) break;
+        if (!ended) continue;
+        // Another file, whose lines begin with it.
+        part = 0;
+        if ("journal" in input) input.journal.goOnAt(input.source.place);
+      } else if (flights.length >= AHEAD) {
+        await flights.shift();
+      } else {
+        const flight = send(stretch).catch((error) => {
+          failure ??= { error };
+          giveUp();
+        });
+        flights.push(flight);
       }
-      if (ahead >= AHEAD_BYTES) await publisher.flush();
     }
   } finally {
-    await publisher.flush();
+    await Promise.all(flights);
   }
+  if (failure !== undefined) throw failure.error;
+  if ("journal" in input) await input.journal.save();
+}
+
+/** Calls of it publish in their order: what is recorded together is published in the order in which it was. */
+async function recordAndPublish(
+  { source, journal }: Extract<Input, { journal: Journal }>,
+  destination: Destination,
+  batch: Batch,
+  stretch: Stretch,
+  at: number,
+): Promise<void> {
+  const from = source.place;
+  source.take(stretch.bytes);
+  const sent = await journal.record(from, stretch, source.place, at);
+  journal.settled(sent, await publishBatch(destination, batch, attemptOf(sent, journal.after, 0)));
+  await journal.save();
 }

@@ -1,58 +1,80 @@
 import { isEventType, parseChannel } from "@kata/protocol/wire";
-import { createPublisher, type EventInput, type Publisher, type PublisherOptions } from "@kata/publisher";
-import { parseEvents } from "../event-input.ts";
+import { createPublisher, type Publisher, type PublisherOptions } from "@kata/publisher";
+import { eventOf, parseJson } from "./event-of.ts";
 import { exit } from "./exit.ts";
-import { followFile } from "./follow.ts";
-import { type Progress, publishLines } from "./publish-lines.ts";
+import { followInput } from "./follow-input.ts";
+import { jsonLines, LOG_ENTRIES } from "./line-format.ts";
+import type { Destination, Progress } from "./publish-batch.ts";
+import { publishLines } from "./publish-lines.ts";
+import { publishTarget } from "./publish-target.ts";
 import { complain } from "./report.ts";
-import { type CommandLine, publisherSettings } from "./settings.ts";
+import type { CommandLine } from "./settings.ts";
 import { onStopSignals } from "./signals.ts";
 import { watchStall } from "./stall.ts";
-import { readStdin } from "./stdin.ts";
 import { NO_CHANNEL, UsageError } from "./usage-error.ts";
 
 export interface PublishOptions extends CommandLine {
   readonly type: string;
   readonly data?: string;
   readonly follow?: string;
+  /** Where a followed file is begun. */
+  readonly from?: string;
+  /** Where it is written down how far a followed file has got. */
+  readonly state?: string;
+  /** Whether a file that is not there is waited for. */
+  readonly retry?: boolean;
+  /** Why the stream ends; `true` where no reason is given. */
+  readonly end?: string | true;
 }
 
 /** How long one event is tried, milliseconds. */
 const PATIENCE_MS = 10_000;
 /** How long after a signal a person is told why it has not ended yet, milliseconds. */
 const STOP_TOLD_MS = 1_000;
+/** Why a stream ends if nothing else is said. */
+const COMPLETED = "completed";
 
 /**
- * Publishes one event, or an event for each line of a file or of stdin. Resolves with the exit code: 0 if the log has
- * everything that was read.
+ * Publishes one event, or an event for each line of a file or of stdin, and the end of the stream. Resolves with the exit
+ * code: 0 if the log has everything that was read.
  */
 export async function publish(channel: string, options: PublishOptions): Promise<number> {
-  const { type, data, follow } = options;
-  if ((data === undefined) === (follow === undefined)) {
-    throw new UsageError("give either --data '{…}' for one event, or --follow FILE (- for stdin) for an event a line");
+  const { type, data, follow, end } = options;
+  if (data !== undefined ? follow !== undefined : follow === undefined && end === undefined) {
+    throw new UsageError(
+      "give either --data '{…}' for one event, or --follow FILE (- for stdin) for an event a line; --end alone ends a stream",
+    );
   }
   if (!isEventType(type)) {
     throw new UsageError(`${type} is no event type: [a-z][a-z0-9_.]*, at most 128 characters, no control type`);
   }
   if (parseChannel(channel) === undefined) throw new UsageError(`${channel} ${NO_CHANNEL}`);
-  const event = data === undefined ? undefined : eventOf(type, parseJson(data));
-  const settings = publisherSettings(options, process.env);
-  checkOwner(channel, settings.teamId);
-  if (event !== undefined) {
-    const publisher = await connect({ ...settings, publishTimeoutMs: PATIENCE_MS });
-    const { eventId } = await publisher.publish(channel, event);
-    process.stdout.write(`${eventId}\n`);
+  checkFollowOptions(options);
+  const ending = end === undefined ? [] : [eventOf("stream_ended", { reason: end === true ? COMPLETED : end })];
+  const single = data === undefined ? [] : [eventOf(type, parseJson(data))];
+  const target = publishTarget(options, process.env);
+  checkOwner(channel, target.teamId);
+  if (follow === undefined) {
+    const publisher = await connect({ ...target, publishTimeoutMs: PATIENCE_MS });
+    const results = await publisher.publishMany(channel, [...single, ...ending]);
+    process.stdout.write(results.map(({ eventId }) => `${eventId}\n`).join(""));
     return 0;
   }
   const publisher = await connect({
-    ...settings,
-    // A followed log waits for NATS as long as it takes: its lines are not to be lost.
+    ...target,
+    // A followed log waits for the log as long as it takes: its lines are not to be lost.
     publishTimeoutMs: Number.POSITIVE_INFINITY,
   });
-  return await publishFollowed(publisher, channel, type, follow as string);
+  const code = await publishFollowed(publisher, channel, { ...options, follow });
+  if (ending.length > 0) await publisher.publishMany(channel, ending);
+  return code;
 }
 
-async function publishFollowed(publisher: Publisher, channel: string, type: string, follow: string): Promise<number> {
+async function publishFollowed(
+  publisher: Publisher,
+  channel: string,
+  options: PublishOptions & { readonly follow: string },
+): Promise<number> {
   const stop = new AbortController();
   const progress: Progress = { published: 0, failed: 0, pending: 0 };
   onStopSignals(
@@ -69,44 +91,38 @@ async function publishFollowed(publisher: Publisher, channel: string, type: stri
     },
   );
   const endWatch = watchStall(progress, complain);
-  const lines = follow === "-" ? readStdin(process.stdin, stop.signal) : followFile(follow, stop.signal);
-  let unreadable: UsageError | undefined;
+  const format = options.type === "log_entry" ? LOG_ENTRIES : jsonLines(options.type);
+  const destination: Destination = { channel, publisher, format, progress, tell: complain };
+  const summarize = () =>
+    complain(`${progress.published} lines published${progress.failed > 0 ? `, ${progress.failed} not` : ""}`);
   try {
-    await publishLines({ lines, channel, publisher, progress, eventOf: (line) => eventOfLine(type, line) });
+    const input = await followInput(options, destination, stop.signal);
+    try {
+      await publishLines(input, destination, () => stop.abort());
+    } finally {
+      await input.source.close();
+    }
+    summarize();
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    unreadable = error;
+    if (progress.published + progress.failed > 0) summarize();
+    throw error;
+  } finally {
+    endWatch();
   }
-  endWatch();
-  const { published, failed } = progress;
-  if (unreadable === undefined || published + failed > 0) {
-    complain(`${published} lines published${failed > 0 ? `, ${failed} not` : ""}`);
-  }
-  if (unreadable !== undefined) throw unreadable;
-  return failed === 0 ? 0 : 1;
+  return progress.failed === 0 ? 0 : 1;
 }
 
-/** A log entry's line is its message as it is; of any other type it is the payload, and a blank line is none. */
-function eventOfLine(type: string, line: string): EventInput | undefined {
-  if (type === "log_entry") return { type, payload: { message: line } };
-  return line.trim() === "" ? undefined : eventOf(type, parseJson(line));
-}
-
-function eventOf(type: string, payload: unknown): EventInput {
-  const parsed = parseEvents({ type, payload });
-  if ("problem" in parsed) throw new UsageError(parsed.problem);
-  return { type, payload };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new UsageError(`not JSON: ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`);
+/** What goes with a followed file, or with following at all. */
+function checkFollowOptions({ follow, from, state, retry }: PublishOptions): void {
+  if (from !== undefined && from !== "start" && from !== "end") throw new UsageError("--from takes start or end");
+  for (const [name, value] of Object.entries({ "--from": from, "--state": state, "--retry": retry })) {
+    if (value !== undefined && (follow === undefined || follow === "-")) {
+      throw new UsageError(`${name} goes with --follow FILE: what was read from stdin cannot be read again`);
+    }
   }
 }
 
-/** Said before NATS is bothered, and not once a line. */
+/** Said before anything is connected to, and not once a line. */
 function checkOwner(channel: string, teamId: string | undefined): void {
   if (teamId !== undefined && channel.startsWith("team:") && channel !== `team:${teamId}`)
     throw new UsageError(`${channel} does not belong to team ${teamId}`);

@@ -1,4 +1,4 @@
-import type { Progress } from "./publish-lines.ts";
+import type { Progress } from "./publish-batch.ts";
 
 /** How long nothing is acknowledged before a person is told, milliseconds. */
 const STALL_MS = 2_000;

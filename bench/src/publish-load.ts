@@ -1,0 +1,99 @@
+import { setImmediate as macrotask, setTimeout as rest } from "node:timers/promises";
+import { numberedEvent } from "../../tests/support/numbered-event.ts";
+import { LINE_BYTES } from "./feed.ts";
+import type { PublishSystem } from "./publish-systems.ts";
+
+export interface Load {
+  /** The event with number i goes to the channel i modulo their number. */
+  readonly channels: readonly string[];
+  /** Published are so many events, or as many as go out in so many seconds. */
+  readonly enough: { readonly events: number } | { readonly seconds: number };
+  /** Events that are not acknowledged yet: never more. */
+  readonly inFlight: number;
+  /** Events that come at once, as from a chunk of a log that was read; after each the event loop has its turn. */
+  readonly burst: number;
+}
+
+export interface Loaded {
+  /** How many were published, all of them acknowledged. */
+  readonly events: number;
+  /** From the first publish to the last acknowledgement. */
+  readonly seconds: number;
+  /** CPU time of this process, user and system. */
+  readonly cpuSeconds: number;
+  /** How long `publish()` took, of every {@link SAMPLE}th event. */
+  readonly latenciesMs: readonly number[];
+}
+
+/** A prime, so that samples are not in step with bursts, channels and records. */
+const SAMPLE = 61;
+
+/** Publishes as fast as the system takes it. Rejects if an event is not acknowledged. */
+export async function load(system: PublishSystem, { channels, enough, inFlight, burst }: Load): Promise<Loaded> {
+  const latenciesMs: number[] = [];
+  let published = 0;
+  let acked = 0;
+  let failure: Error | undefined;
+  let progress: () => void = () => {};
+  const settled = () => {
+    acked++;
+    if (published - acked === inFlight - burst || acked === published) progress();
+  };
+  const failed = (error: Error) => {
+    failure ??= error;
+    progress();
+  };
+  const until = async (enough: () => boolean) => {
+    while (!enough() && failure === undefined) {
+      await new Promise<void>((resolve) => {
+        progress = resolve;
+      });
+    }
+    if (failure !== undefined) throw failure;
+  };
+
+  const { events = Infinity, seconds = Infinity }: { events?: number; seconds?: number } = enough;
+  const cpu = process.cpuUsage();
+  const startedAt = performance.now();
+  while (published < events && performance.now() - startedAt < seconds * 1_000) {
+    const end = Math.min(events, published + burst);
+    for (; published < end; published++) {
+      const event = numberedEvent(published, LINE_BYTES);
+      const sampledAt = published % SAMPLE === 0 ? performance.now() : undefined;
+      const answer = system.publish(channels[published % channels.length] as string, event);
+      answer.then(settled, failed);
+      if (sampledAt !== undefined) answer.then(() => latenciesMs.push(performance.now() - sampledAt), failed);
+    }
+    await macrotask();
+    await until(() => published - acked <= inFlight - burst);
+  }
+  await until(() => acked === published);
+  const { user, system: kernel } = process.cpuUsage(cpu);
+  return {
+    events: published,
+    seconds: (performance.now() - startedAt) / 1_000,
+    cpuSeconds: (user + kernel) / 1e6,
+    latenciesMs,
+  };
+}
+
+/**
+ * One event at a time and a millisecond of quiet before each, the systems taking turns.
+ *
+ * @returns how long `publish()` took, for each system, milliseconds
+ */
+export async function idle(systems: readonly PublishSystem[], channel: string, rounds: number): Promise<number[][]> {
+  const latenciesMs: number[][] = systems.map(() => []);
+  for (let round = 0; round < rounds; round++) {
+    for (let turn = 0; turn < systems.length; turn++) {
+      // Who is first changes, lest one always profits from the one before it.
+      const which = (round + turn) % systems.length;
+      const event = numberedEvent(round * systems.length + turn, LINE_BYTES);
+      await rest(1);
+      const at = performance.now();
+      await systems[which]?.publish(channel, event);
+      latenciesMs[which]?.push(performance.now() - at);
+    }
+  }
+  return latenciesMs;
+}

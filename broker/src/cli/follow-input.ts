@@ -1,0 +1,50 @@
+import { type FollowOptions, followFile } from "./follow.ts";
+import { Journal } from "./journal.ts";
+import type { Destination } from "./publish-batch.ts";
+import type { Input } from "./publish-lines.ts";
+import { resend } from "./resend.ts";
+import { readStdin } from "./stdin.ts";
+
+/** What the command line says of a followed file. */
+export interface FollowInputOptions {
+  readonly type: string;
+  /** `-` is stdin. */
+  readonly follow: string;
+  readonly from?: string;
+  readonly state?: string;
+  readonly retry?: boolean;
+  readonly end?: string | true;
+}
+
+/**
+ * Opens what is followed. With a state, first what an earlier process has sent is settled, and reading goes on from there.
+ *
+ * @throws UsageError if it cannot be read, or the state cannot; PublisherError if what was sent before is refused
+ */
+export async function followInput(
+  { follow: path, type, from, state, retry, end }: FollowInputOptions,
+  destination: Destination,
+  signal: AbortSignal,
+): Promise<Input> {
+  if (path === "-") return { source: readStdin(process.stdin, signal) };
+  const options: FollowOptions = {
+    path,
+    signal,
+    from: from === "end" ? "end" : "start",
+    retry: retry === true,
+    // Whoever goes on finds the whole line; where the stream ends, nobody does.
+    leaveUnfinished: state !== undefined && end === undefined,
+    tell: destination.tell,
+  };
+  if (state === undefined) return { source: await followFile(options) };
+  const following = { file: path, channel: destination.channel, type };
+  const journal = await Journal.read(state, following);
+  if (journal === undefined) {
+    const source = await followFile(options);
+    return { source, journal: await Journal.begin(state, following, source.place) };
+  }
+  await resend(journal, path, destination);
+  const source = await followFile({ ...options, from: journal.next });
+  journal.goOnAt(source.place);
+  return { source, journal };
+}

@@ -1,0 +1,74 @@
+import { type EventInput, type Publisher, PublisherError, type PublishManyOptions } from "@kata/publisher";
+import type { LineFormat } from "./line-format.ts";
+import type { Stretch } from "./stretch.ts";
+
+/** How far it is, in lines. */
+export interface Progress {
+  published: number;
+  failed: number;
+  /** Not acknowledged yet. */
+  pending: number;
+}
+
+/** Where lines go, and how. */
+export interface Destination {
+  readonly channel: string;
+  readonly publisher: Publisher;
+  readonly format: LineFormat;
+  /** Kept up to date. */
+  readonly progress: Progress;
+  /** Told what a person should know, one line. */
+  readonly tell: (line: string) => void;
+}
+
+/** The events of a stretch. */
+export interface Batch {
+  readonly events: readonly EventInput[];
+  /** How many lines they are: a part of one counts when it is the last. */
+  readonly lines: number;
+  /** The number of the stretch's first line. */
+  readonly first: number;
+}
+
+/** Makes the events of a stretch; a line that cannot be one is told. */
+export function batchOf(
+  { format, progress, tell }: Destination,
+  bytes: Buffer,
+  stretch: Pick<Stretch, "part" | "more">,
+  timestamp: string | undefined,
+  first: number,
+): Batch {
+  const events = format.eventsOf(bytes, stretch, timestamp, (line, why) => {
+    progress.failed++;
+    tell(`line ${first + line} was not published: ${why}`);
+  });
+  return { events, lines: stretch.more === true ? 0 : events.length, first };
+}
+
+/**
+ * Publishes a batch. Resolves with its last eventId when the log has it, or with `undefined` if it was a single line that
+ * the log does not take, of which it is told.
+ *
+ * @throws PublisherError if what is wrong is wrong with all lines
+ */
+export async function publishBatch(
+  { channel, publisher, progress, tell }: Destination,
+  { events, lines, first }: Batch,
+  options?: PublishManyOptions,
+): Promise<string | undefined> {
+  if (events.length === 0) return undefined;
+  progress.pending += lines;
+  try {
+    const results = await publisher.publishMany(channel, events, options);
+    progress.published += lines;
+    return results.at(-1)?.eventId;
+  } catch (error) {
+    progress.failed += Math.max(1, lines);
+    const alone = events.length === 1 && error instanceof PublisherError && error.code === "too_large";
+    if (!alone) throw error;
+    tell(`line ${first} was not published: ${error.message}`);
+    return undefined;
+  } finally {
+    progress.pending -= lines;
+  }
+}

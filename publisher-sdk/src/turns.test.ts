@@ -1,0 +1,67 @@
+import { expect, test } from "vitest";
+import { type Sender, Turns } from "./turns.ts";
+
+function rig(limit: number) {
+  const sent: string[] = [];
+  const limits = { now: limit };
+  const turns = new Turns(() => limits.now);
+  const sender = (name: string, records: number): Sender => {
+    const self = {
+      advance() {
+        if (records > 0 && turns.take(self)) {
+          records--;
+          sent.push(name);
+        }
+      },
+    };
+    return self;
+  };
+  const arrived = (): void => {
+    turns.give();
+    turns.call();
+  };
+  return { turns, sent, sender, arrived, limits };
+}
+
+test("so many send at a time, in the order in which they asked", () => {
+  const { sent, sender, arrived } = rig(2);
+  for (const name of ["a", "b", "c", "d"]) sender(name, 1).advance();
+  expect(sent).toEqual(["a", "b"]);
+  arrived();
+  expect(sent).toEqual(["a", "b", "c"]);
+  arrived();
+  arrived();
+  expect(sent).toEqual(["a", "b", "c", "d"]);
+});
+
+test("one that always has more gets in line behind those who wait", () => {
+  const { turns, sent, sender } = rig(1);
+  const busy = sender("busy", 3);
+  busy.advance();
+  sender("b", 1).advance();
+  sender("c", 1).advance();
+  for (let i = 0; i < 5; i++) {
+    turns.give();
+    busy.advance();
+    turns.call();
+  }
+  expect(sent).toEqual(["busy", "b", "c", "busy", "busy"]);
+});
+
+test("one whose turn comes with nothing to send does not keep it", () => {
+  const { turns, sent, sender, arrived } = rig(1);
+  sender("a", 1).advance();
+  const taken = { advance() {} };
+  expect(turns.take(taken)).toBe(false);
+  sender("c", 1).advance();
+  arrived();
+  expect(sent).toEqual(["a", "c"]);
+});
+
+test("the limit counts as it is now", () => {
+  const { turns, sent, sender, limits } = rig(1);
+  for (const name of ["a", "b", "c"]) sender(name, 1).advance();
+  limits.now = 3;
+  turns.call();
+  expect(sent).toEqual(["a", "b", "c"]);
+});

@@ -1,0 +1,50 @@
+/** Something that sends when it is its turn. */
+export interface Sender {
+  /** Sends what it may. */
+  advance(): void;
+}
+
+/**
+ * Lets so many lanes send at a time, in the order in which they asked. A record costs the server, and its disk, as much whether it
+ * holds one event or a thousand: what waits for its turn fills up, so that many busy channels cost hardly more than one.
+ */
+export class Turns {
+  readonly #limit: () => number;
+  #going = 0;
+  readonly #asked = new Set<Sender>();
+  #calling: Sender | undefined;
+
+  /** @param limit how many may be on their way now */
+  constructor(limit: () => number) {
+    this.#limit = limit;
+  }
+
+  /** Whether it may send a record now. If not, it is told to advance when it may. */
+  take(sender: Sender): boolean {
+    if (this.#going < this.#limit() && (this.#calling === sender || this.#asked.size === 0)) {
+      // One that is called sends one record; for the next it has to ask again.
+      this.#calling = undefined;
+      this.#going++;
+      return true;
+    }
+    this.#asked.add(sender);
+    return false;
+  }
+
+  /** A record has arrived, or is given up. */
+  give(): void {
+    this.#going--;
+  }
+
+  /** Calls those who wait, as many as may send. */
+  call(): void {
+    if (this.#calling !== undefined) return;
+    for (const sender of this.#asked) {
+      if (this.#going >= this.#limit()) return;
+      this.#asked.delete(sender);
+      this.#calling = sender;
+      sender.advance();
+      this.#calling = undefined;
+    }
+  }
+}

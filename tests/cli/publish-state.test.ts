@@ -1,0 +1,273 @@
+import { appendFile, copyFile, readFile, rename, truncate, unlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { nanos } from "@nats-io/transport-node";
+import { describe, expect, it } from "vitest";
+import { startNats, type TestNats } from "../support/nats.ts";
+import { REPEAT, seededRandom } from "../support/random.ts";
+import { ensureTestStream } from "../support/stream.ts";
+import { CHANNEL, eventually, type Kata, kata, messagesOf, publishing, tempDirectory } from "./rig.ts";
+
+const repeats = Array.from({ length: REPEAT }, (_, i) => i + 1);
+
+/** A log, and processes that follow it with a state, one after the other. */
+function following(nats: TestNats, directory: { readonly path: string }) {
+  const file = join(directory.path, "build.log");
+  const state = join(directory.path, "state.json");
+  return {
+    file,
+    state,
+    follow: (...more: string[]): Kata =>
+      kata(["publish", CHANNEL, "--follow", file, "--state", state, ...more], publishing(nats)),
+    published: () => messagesOf(nats),
+    /** How many batches are sent and not known to be in the log; `undefined` before there is a state. */
+    sent: async () => {
+      const text = await readFile(state, "utf8").catch(() => undefined);
+      return text === undefined ? undefined : (JSON.parse(text) as { sent: unknown[] }).sent.length;
+    },
+  };
+}
+
+async function kill(publish: Kata): Promise<void> {
+  publish.child.kill("SIGKILL");
+  await publish.ended;
+}
+
+describe("kata publish --follow FILE --state FILE", () => {
+  it("goes on where it was: what was appended meanwhile, after the rest of what was rotated, the unfinished line whole", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using directory = await tempDirectory();
+    const { file, follow, published } = following(nats, directory);
+    await writeFile(file, "1\n2\nunfin");
+    await using first = follow();
+    await eventually(published).toEqual(["1", "2"]);
+    first.child.kill("SIGTERM");
+    expect(await first.ended).toMatchObject({ code: 0, stderr: "kata: 2 lines published\n" });
+    await appendFile(file, "ished\n");
+    await rename(file, `${file}.2`);
+    await writeFile(`${file}.1`, "between\n");
+    await writeFile(file, "3\n");
+    await using second = follow();
+    await eventually(published).toEqual(["1", "2", "unfinished", "between", "3"]);
+    // Cut while it is away, after it was copied.
+    await appendFile(file, "4\n");
+    await eventually(published).toHaveLength(6);
+    second.child.kill("SIGTERM");
+    expect(await second.ended).toMatchObject({ code: 0, stderr: "kata: 4 lines published\n" });
+    await appendFile(file, "5\n");
+    await copyFile(file, `${file}.3`);
+    await truncate(file, 0);
+    await appendFile(file, "6, and longer than what was there before it was cut\n");
+    await using third = follow("--end");
+    await eventually(published).toHaveLength(8);
+    third.child.kill("SIGTERM");
+    await third.ended;
+    expect((await published()).slice(0, 8)).toEqual([
+      ...["1", "2", "unfinished", "between", "3", "4", "5"],
+      "6, and longer than what was there before it was cut",
+    ]);
+  });
+
+  it("begins at the end on demand, and from then on misses nothing", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using directory = await tempDirectory();
+    const { file, state, follow, published } = following(nats, directory);
+    await writeFile(file, "old\nolder\n");
+    await using first = follow("--from", "end");
+    await eventually(() => readFile(state, "utf8").catch(() => "")).toContain('"offset":10');
+    await kill(first);
+    await appendFile(file, "new\n");
+    await using second = follow("--from", "end");
+    await eventually(published).toEqual(["new"]);
+    await kill(second);
+  });
+
+  // Killed after the log had it, before that was written down: the state from before stands for one that was.
+  it.each([
+    ["within the duplicate window", 120_000],
+    ["and after the duplicate window", 300],
+  ])("publishes once what it had sent when it was killed, %s", async (_, windowMs) => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url, { duplicate_window: nanos(windowMs) });
+    await using directory = await tempDirectory();
+    const { file, state, follow, published, sent } = following(nats, directory);
+    await writeFile(file, "1\n");
+    await using first = follow();
+    await eventually(published).toEqual(["1"]);
+    await eventually(sent).toBe(0);
+    nats.suspend();
+    await appendFile(file, `2\n${"long".repeat(200_000)}\n3\n`);
+    await eventually(sent).toBeGreaterThan(2);
+    const sentAt = Date.now();
+    await copyFile(state, `${state}.before`);
+    nats.resume();
+    await eventually(sent).toBe(0);
+    await kill(first);
+    const all = await published();
+    await rename(`${state}.before`, state);
+    // By another name it is the same file.
+    await rename(file, `${file}.1`);
+    await writeFile(file, "4\n");
+    if (windowMs < 1_000) await eventually(Date.now).toBeGreaterThan(sentAt + 2 * windowMs);
+    await using second = follow();
+    await eventually(published).toContain("4");
+    expect(await published()).toEqual([...all, "4"]);
+    second.child.kill("SIGTERM");
+    expect(await second.ended).toMatchObject({ code: 0 });
+  });
+
+  it("publishes what it had written down to send, and had not sent when it was killed", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using directory = await tempDirectory();
+    const { file, follow, published, sent } = following(nats, directory);
+    await writeFile(file, "1\n");
+    await using first = follow();
+    await eventually(published).toEqual(["1"]);
+    await nats.kill();
+    await appendFile(file, "2\n3\n");
+    await eventually(sent).toBe(1);
+    await kill(first);
+    await nats.start();
+    await appendFile(file, "4\n");
+    await using second = follow();
+    await eventually(published).toEqual(["1", "2", "3", "4"]);
+    second.child.kill("SIGTERM");
+    expect(await second.ended).toMatchObject({ code: 0, stderr: "kata: 3 lines published\n" });
+  });
+
+  it("tells what is gone that it had written down to send", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using directory = await tempDirectory();
+    const { file, follow, published, sent } = following(nats, directory);
+    await writeFile(file, "1\n");
+    await using first = follow();
+    await eventually(published).toEqual(["1"]);
+    await eventually(sent).toBe(0);
+    await nats.kill();
+    await appendFile(file, "2\n");
+    await eventually(sent).toBe(1);
+    await kill(first);
+    await nats.start();
+    await unlink(file);
+    await writeFile(file, "3\n");
+    await using second = follow();
+    await eventually(published).toEqual(["1", "3"]);
+    second.child.kill("SIGTERM");
+    const { code, stderr } = await second.ended;
+    expect(code).toBe(1);
+    expect(stderr.split("\n")).toEqual([
+      `kata: 2 bytes behind byte 2 of ${file} are gone, and it is not known whether they were published`,
+      `kata: what stood in ${file} behind byte 4 is not to be found: lines may be missing`,
+      "kata: 1 lines published, 1 not",
+      "",
+    ]);
+  });
+
+  it.each(repeats)(
+    "attacks invariant 3: killed again and again while lines are written and rotated, each is there once (%i)",
+    async () => {
+      const random = seededRandom();
+      await using nats = await startNats();
+      await ensureTestStream(nats.url);
+      await using directory = await tempDirectory();
+      const { file, follow, published, sent } = following(nats, directory);
+      await writeFile(file, "");
+      const written: string[] = [];
+      let rotations = 0;
+      const write = async (): Promise<void> => {
+        const lines = Array.from({ length: 1 + Math.floor(random() * 2_000) }, (_, i) =>
+          `line ${written.length + i}`.padEnd(Math.floor(random() * 200), "#"),
+        );
+        written.push(...lines);
+        await appendFile(file, lines.map((line) => `${line}\n`).join(""));
+        if (random() < 0.3) {
+          for (let n = rotations; n >= 1; n--) await rename(`${file}.${n}`, `${file}.${n + 1}`);
+          await rename(file, `${file}.1`);
+          rotations++;
+          await writeFile(file, "");
+        }
+      };
+      for (let round = 0; round < 8; round++) {
+        await using publish = follow();
+        // From then on it is known where the file is followed.
+        await eventually(sent).toBeGreaterThanOrEqual(0);
+        const before = (await published()).length;
+        for (let i = 0; i < 5; i++) await write();
+        // Killed somewhere on the way, or when it has all.
+        const until = before + Math.floor(random() * (written.length - before));
+        await eventually(async () => (await published()).length).toBeGreaterThanOrEqual(until);
+        await kill(publish);
+      }
+      await using last = follow();
+      await appendFile(file, "end\n");
+      written.push("end");
+      await eventually(async () => (await published()).at(-1)).toBe("end");
+      const all = await published();
+      const wrong = all.findIndex((line, i) => line !== written[i]);
+      expect({ wrong, line: all[wrong], instead: written[wrong], lines: all.length }).toEqual({
+        wrong: -1,
+        lines: written.length,
+      });
+      last.child.kill("SIGTERM");
+      expect(await last.ended).toMatchObject({ code: 0 });
+    },
+  );
+});
+
+describe("a state that cannot be gone on with is one clear line and exit code 1", () => {
+  it.each([
+    [
+      "of another file",
+      { file: "/var/log/other" },
+      /is of the file \/var\/log\/other, not of .+build\.log: name another/,
+    ],
+    ["of another channel", { channel: "agent:other" }, /is of the channel agent:other, not of agent:build/],
+    ["of another type", { type: "own" }, /is of the type own, not of log_entry/],
+    ["of another version", { version: 2 }, /is no state of kata publish, or damaged: name another file, or remove it/],
+    ["that is cut", undefined, /is no state of kata publish, or damaged/],
+  ])("%s", async (_, change, about) => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using directory = await tempDirectory();
+    const { file, state, follow } = following(nats, directory);
+    await writeFile(file, "1\n");
+    await using first = follow();
+    await eventually(() => messagesOf(nats)).toEqual(["1"]);
+    await kill(first);
+    const text = await readFile(state, "utf8");
+    await writeFile(
+      state,
+      change === undefined ? text.slice(0, -9) : JSON.stringify({ ...JSON.parse(text), ...change }),
+    );
+    await using second = follow();
+    const { code, stderr } = await second.ended;
+    expect({ code, lines: stderr.split("\n").length }).toEqual({ code: 1, lines: 2 });
+    expect(stderr).toMatch(about);
+  });
+
+  it("that cannot be written", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using directory = await tempDirectory();
+    const { file } = following(nats, directory);
+    await writeFile(file, "1\n");
+    const state = join(directory.path, "nowhere", "state.json");
+    await using publish = kata(["publish", CHANNEL, "--follow", file, "--state", state], publishing(nats));
+    expect(await publish.ended).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^kata: cannot write the state .+nowhere.state\.json: ENOENT.+\n$/),
+    });
+    expect(await messagesOf(nats)).toEqual([]);
+  });
+
+  it.each([["--state", "s"], ["--from", "end"], ["--retry"]])("%s with stdin", async (...option) => {
+    await using publish = kata(["publish", CHANNEL, "--follow", "-", ...option], { NATS_URL: "x", KATA_TEAM: "demo" });
+    expect(await publish.ended).toMatchObject({
+      code: 1,
+      stderr: `kata: ${option[0]} goes with --follow FILE: what was read from stdin cannot be read again\n`,
+    });
+  });
+});
