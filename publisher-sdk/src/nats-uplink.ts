@@ -7,6 +7,7 @@ import { createFlight, type Flight, mayBeForgotten } from "./flight.ts";
 import { LogTail } from "./log-tail.ts";
 import type { Settings } from "./options.ts";
 import type { OutgoingRecord } from "./record.ts";
+import { RoundTrips } from "./round-trips.ts";
 import type { StoredMessage, StreamFacts, StreamReader } from "./stream-reader.ts";
 import { StreamWatch } from "./stream-watch.ts";
 import type { Uplink } from "./uplink.ts";
@@ -41,7 +42,7 @@ export class NatsUplink implements Uplink {
   readonly #byToken = new Map<string, Flight>();
   #tokens = 0;
   readonly #tail = new LogTail();
-  #roundTripMs = 0;
+  readonly #way: RoundTrips;
 
   /** @param closed called if the connection is closed under the publisher's feet */
   constructor(
@@ -57,6 +58,7 @@ export class NatsUplink implements Uplink {
     this.#reader = reader;
     this.#ownsConnection = ownsConnection;
     this.#now = now;
+    this.#way = new RoundTrips(() => nc.flush());
     this.#inbox = `${createInbox(settings.inboxPrefix)}.`;
     this.#acks = nc.subscribe(`${this.#inbox}*`, {
       callback: (error, msg) => {
@@ -86,7 +88,7 @@ export class NatsUplink implements Uplink {
   }
 
   get maxInFlight(): number {
-    return Math.max(IN_FLIGHT, Math.ceil(this.#roundTripMs * IN_FLIGHT_PER_MS));
+    return Math.max(IN_FLIGHT, Math.ceil(this.#way.roundTripMs * IN_FLIGHT_PER_MS));
   }
 
   get newest(): string | undefined {
@@ -102,6 +104,7 @@ export class NatsUplink implements Uplink {
 
   sweep(): void {
     const now = this.#now();
+    this.#way.measure();
     for (const flight of this.#flights) {
       if (now >= flight.record.deadline) {
         const { timeoutMs } = flight.record;
@@ -259,7 +262,6 @@ export class NatsUplink implements Uplink {
   }
 
   #adopt(facts: StreamFacts): void {
-    void this.#measure();
     const anew = this.#tail.adopt(facts);
     if (anew) this.#ground();
     const now = this.#now();
@@ -267,11 +269,6 @@ export class NatsUplink implements Uplink {
       flight.floorSeq = anew ? 0 : Math.min(flight.floorSeq, facts.lastSeq);
       if (flight.state !== "checking" && now >= flight.dueAt) this.#transmit(flight, now);
     }
-  }
-
-  /** A round trip to the server, which has no disk in it. Each time that the stream has answered: the way may be another one. */
-  async #measure(): Promise<void> {
-    this.#roundTripMs = await this.#nc.rtt().catch(() => 0);
   }
 
   #refused(subject: string): void {

@@ -85,6 +85,27 @@ describe.each(WAYS)("publish over %s", (way) => {
     }
   });
 
+  test("so many channels send at a time; what waits for its turn fills up, and each gets its turn", async () => {
+    await using rig = await createRig({ way });
+    const publisher = await rig.publisher({ ackTimeoutMs: 60_000 });
+    const channels = upTo(100).map((c) => `agent:c${c}`);
+    rig.proxy.pause();
+    const published: Promise<unknown>[] = [];
+    for (const i of upTo(10)) {
+      for (const channel of channels) published.push(publisher.publish(channel, event(i)));
+      await nextTurn();
+    }
+    rig.proxy.resume();
+    await Promise.all(published);
+    for (const c of [0, 50, 99]) {
+      expect(numbersOf(await readLog(rig.nc, `kata.team.t1.agent.c${c}`))).toEqual(upTo(10));
+    }
+    // Those that were sent at once had one event, and the rest of theirs in a second one.
+    const records = (await readLog(rig.nc)).length;
+    expect(records).toBeLessThanOrEqual(100 + 16);
+    expect(records).toBeGreaterThan(100);
+  });
+
   test("the payload is encoded at once: changing it later changes nothing", async () => {
     await using rig = await createRig({ way });
     const publisher = await rig.publisher();
