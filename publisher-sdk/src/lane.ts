@@ -63,6 +63,14 @@ export class Lane {
     return this.#last ?? this.#inFlight;
   }
 
+  /** Whether an event that comes now needs a record of its own. */
+  opens(bytes: number, timeoutMs: number, key: string | undefined): boolean {
+    const record = this.#last;
+    return (
+      record === undefined || key !== undefined || !this.#fits(record, bytes, this.#port.now() + timeoutMs, timeoutMs)
+    );
+  }
+
   /** Returns the record that the event travels in. */
   push(event: LaneEvent, key?: string): OutgoingRecord {
     const { line, bytes, timeoutMs, resolve, reject } = event;

@@ -49,7 +49,7 @@ export interface PublisherOptions {
   readonly maxRecordEvents?: number;
   /** Upper bound of one event's line in bytes; default and at most 512 KiB ([EVENT-5]). */
   readonly maxEventBytes?: number;
-  /** Upper bound of what is accepted and not yet settled, in bytes, with 256 for each event's bookkeeping; default 64 MiB. */
+  /** Upper bound of what is accepted and not yet settled, in bytes, with 256 for each event's and 768 for each record's bookkeeping; default 64 MiB. */
   readonly maxQueueBytes?: number;
   /**
    * A directory of this publisher's own, which is made if it is not there. What is accepted is kept in it until it is settled, so it

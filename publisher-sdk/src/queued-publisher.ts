@@ -16,6 +16,7 @@ import {
   EVENT_OVERHEAD_BYTES,
   type OutgoingRecord,
   type PublishResult,
+  RECORD_OVERHEAD_BYTES,
   type RecordIdentity,
   type Reject,
   type Resolve,
@@ -118,14 +119,16 @@ export class QueuedPublisher implements Publisher {
       const timeoutMs = this.#timeoutOf(options);
       const lines = events.map(this.#encode);
       const sizes = lines.map((line) => Buffer.byteLength(line));
-      let charge = 0;
-      for (const bytes of sizes) {
+      let charge = RECORD_OVERHEAD_BYTES;
+      for (const [i, bytes] of sizes.entries()) {
         this.#admit(bytes);
         charge += bytes + EVENT_OVERHEAD_BYTES;
+        if (events[i]?.idempotencyKey !== undefined) charge += RECORD_OVERHEAD_BYTES;
       }
       const together = this.#togetherOf(events, sizes, options);
-      const lane = this.#lane(channel, charge);
+      const lane = this.#lane(channel);
       if (lines.length === 0) return Promise.resolve([]);
+      this.#reserve(charge);
       return new Promise((resolve, reject) => {
         const results: PublishResult[] = new Array(lines.length);
         let left = lines.length;
@@ -196,7 +199,9 @@ export class QueuedPublisher implements Publisher {
     const line = this.#encode(event);
     const bytes = Buffer.byteLength(line);
     this.#admit(bytes);
-    const lane = this.#lane(channel, bytes + EVENT_OVERHEAD_BYTES);
+    const lane = this.#lane(channel);
+    const opens = lane.opens(bytes, timeoutMs, event.idempotencyKey);
+    this.#reserve(bytes + EVENT_OVERHEAD_BYTES + (opens ? RECORD_OVERHEAD_BYTES : 0));
     const { signal } = options;
     return new Promise((resolve, reject) => {
       if (signal === undefined) this.#push(lane, { line, bytes, timeoutMs, resolve, reject }, event.idempotencyKey);
@@ -262,8 +267,13 @@ export class QueuedPublisher implements Publisher {
    *
    * @throws PublisherError `invalid_channel`, `forbidden`, `closed`, `queue_full`
    */
-  #lane(channel: string, charge: number): Lane {
+  #lane(channel: string): Lane {
     if (this.#closed || this.#closing !== undefined) throw new PublisherError("closed", "the publisher is closed");
+    return this.#lanes.get(channel) ?? new Lane(channel, subjectFor(channel, this.#settings.teamId), this.#port);
+  }
+
+  /** @throws QueueFullError */
+  #reserve(charge: number): void {
     // What is larger than the whole queue is let in when nothing else is there.
     if (this.#queuedBytes > 0 && this.#queuedBytes + charge > this.#settings.maxQueueBytes) {
       throw new QueueFullError(
@@ -273,12 +283,12 @@ export class QueuedPublisher implements Publisher {
         this.#uplink.problem,
       );
     }
-    return this.#lanes.get(channel) ?? new Lane(channel, subjectFor(channel, this.#settings.teamId), this.#port);
   }
 
   #push(lane: Lane, event: LaneEvent, key: string | undefined): OutgoingRecord {
     this.#enter(lane, event.bytes + EVENT_OVERHEAD_BYTES, 1);
     const record = lane.push(event, key);
+    this.#count(record);
     this.#spool?.add(record, event.line);
     return record;
   }
@@ -307,12 +317,20 @@ export class QueuedPublisher implements Publisher {
     const identity = this.#identify(lane.subject, key, publishId);
     for (const { bytes } of events) this.#enter(lane, bytes + EVENT_OVERHEAD_BYTES, 1);
     const record = lane.pushTogether(events, identity, earlier);
+    this.#count(record);
     for (const { line } of events) this.#spool?.add(record, line);
     if (signal === undefined) return;
     const stop = onAbort(signal, () => {
       for (const { resolve, reject } of events) this.#takeBack(lane, record, resolve, reject);
     });
     record.onSettled(stop);
+  }
+
+  /** A record counts beside its events, from the first one on, even if that is taken back. */
+  #count(record: OutgoingRecord): void {
+    if (record.counted) return;
+    record.counted = true;
+    this.#queuedBytes += RECORD_OVERHEAD_BYTES;
   }
 
   #enter(lane: Lane, charge: number, events: number): void {
@@ -350,7 +368,7 @@ export class QueuedPublisher implements Publisher {
         this.#enter(lane, bytes + EVENT_OVERHEAD_BYTES, 1);
         return { line, bytes, timeoutMs: Infinity, resolve: ignore, reject: ignore };
       });
-      lane.pushTogether(events, identity, earlier, openedAt);
+      this.#count(lane.pushTogether(events, identity, earlier, openedAt));
     }
   }
 

@@ -46,6 +46,21 @@ describe.each(WAYS)("over %s", (way) => {
     expect(publisher.stats).toMatchObject({ queuedEvents: 0, queuedBytes: 0, channels: 0 });
   });
 
+  test("what is taken back leaves nothing in the queue, however often", async () => {
+    const { rig, publisher, first } = await blocked(way);
+    await using _ = rig;
+    for (let i = 0; i < 5; i++) {
+      const stop = new AbortController();
+      const taken = publisher.publish("agent:a1", event(1), { signal: stop.signal });
+      stop.abort();
+      await expect(taken).rejects.toMatchObject({ code: "aborted" });
+    }
+    const next = publisher.publish("agent:a1", event(2));
+    rig.proxy.resume();
+    await Promise.all([first, next]);
+    expect(publisher.stats).toMatchObject({ queuedEvents: 0, queuedBytes: 0, channels: 0 });
+  });
+
   test("a signal that comes too late says that it is not known, and the event is in the log once", async () => {
     const { rig, publisher, first, log } = await blocked(way);
     await using _ = rig;
