@@ -77,23 +77,27 @@ export async function load(system: PublishSystem, { channels, enough, inFlight, 
   };
 }
 
+/** Which events are published one at a time: so many, `first`, `first + step` and so on. */
+export interface Single {
+  readonly channel: string;
+  readonly first: number;
+  readonly step: number;
+  readonly rounds: number;
+}
+
 /**
- * One event at a time and a millisecond of quiet before each, the systems taking turns.
+ * One event at a time, with a millisecond of quiet before each.
  *
- * @returns how long `publish()` took, for each system, milliseconds
+ * @returns how long each `publish()` took, milliseconds
  */
-export async function idle(systems: readonly PublishSystem[], channel: string, rounds: number): Promise<number[][]> {
-  const latenciesMs: number[][] = systems.map(() => []);
+export async function idle(system: PublishSystem, { channel, first, step, rounds }: Single): Promise<number[]> {
+  const latenciesMs: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    for (let turn = 0; turn < systems.length; turn++) {
-      // Who is first changes, lest one always profits from the one before it.
-      const which = (round + turn) % systems.length;
-      const event = numberedEvent(round * systems.length + turn, LINE_BYTES);
-      await rest(1);
-      const at = performance.now();
-      await systems[which]?.publish(channel, event);
-      latenciesMs[which]?.push(performance.now() - at);
-    }
+    const event = numberedEvent(first + round * step, LINE_BYTES);
+    await rest(1);
+    const at = performance.now();
+    await system.publish(channel, event);
+    latenciesMs.push(performance.now() - at);
   }
   return latenciesMs;
 }

@@ -1,31 +1,27 @@
-import { idle, type Load, type Loaded, load } from "./publish-load.ts";
+import { idle, type Load, type Loaded, load, type Single } from "./publish-load.ts";
 import { type PublishSystem, SYSTEMS, type SystemName, type Target } from "./publish-systems.ts";
 
 // A publishing program in a process of its own, so that what it costs can be told from what the servers cost.
 
 export type PublishCommand =
-  | { readonly do: "connect"; readonly systems: readonly SystemName[]; readonly target: Target }
-  /** With the first system. */
+  | { readonly do: "connect"; readonly system: SystemName; readonly target: Target }
   | { readonly do: "load"; readonly load: Load }
-  | { readonly do: "idle"; readonly channel: string; readonly rounds: number };
+  | { readonly do: "idle"; readonly single: Single };
 
 export type PublishAnswer =
   | { readonly error: string }
-  | { readonly error?: undefined; readonly loaded?: Loaded; readonly latenciesMs?: readonly (readonly number[])[] };
+  | { readonly error?: undefined; readonly loaded?: Loaded; readonly latenciesMs?: readonly number[] };
 
-let systems: PublishSystem[] = [];
+let system: PublishSystem | undefined;
 
 async function perform(command: PublishCommand): Promise<PublishAnswer> {
-  switch (command.do) {
-    case "connect":
-      systems = await Promise.all(command.systems.map((name) => SYSTEMS[name](command.target)));
-      return {};
-    case "load":
-      if (systems[0] === undefined) throw new Error("connect first");
-      return { loaded: await load(systems[0], command.load) };
-    case "idle":
-      return { latenciesMs: await idle(systems, command.channel, command.rounds) };
+  if (command.do === "connect") {
+    system = await SYSTEMS[command.system](command.target);
+    return {};
   }
+  if (system === undefined) throw new Error("connect first");
+  if (command.do === "load") return { loaded: await load(system, command.load) };
+  return { latenciesMs: await idle(system, command.single) };
 }
 
 process.on("message", (command: PublishCommand) => {
@@ -35,5 +31,5 @@ process.on("message", (command: PublishCommand) => {
   );
 });
 process.on("disconnect", () => {
-  void Promise.all(systems.map((system) => system[Symbol.asyncDispose]())).then(() => process.exit(0));
+  void Promise.resolve(system?.[Symbol.asyncDispose]()).then(() => process.exit(0));
 });

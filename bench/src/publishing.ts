@@ -2,23 +2,22 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { profiling } from "./profiling.ts";
-import type { Load, Loaded } from "./publish-load.ts";
+import type { Load, Loaded, Single } from "./publish-load.ts";
 import type { PublishAnswer, PublishCommand } from "./publish-process.ts";
 import type { SystemName, Target } from "./publish-systems.ts";
 
 /** A running publish-process.ts. */
 export interface PublishingProcess extends AsyncDisposable {
   readonly pid: number;
-  /** With the first system. */
   load(load: Load): Promise<Loaded>;
-  /** How long a single publish took, for each system, milliseconds. */
-  idle(channel: string, rounds: number): Promise<readonly (readonly number[])[]>;
+  /** How long each single publish took, milliseconds. */
+  idle(single: Single): Promise<readonly number[]>;
 }
 
-/** Starts the process and connects its systems. */
-export async function startPublishing(systems: readonly SystemName[], target: Target): Promise<PublishingProcess> {
+/** Starts the process and connects its system. */
+export async function startPublishing(system: SystemName, target: Target): Promise<PublishingProcess> {
   const child = fork(fileURLToPath(new URL("./publish-process.ts", import.meta.url)), [], {
-    execArgv: ["--conditions=kata-source", "--import", "tsx", ...profiling(`publishing-${systems.join("-")}`)],
+    execArgv: ["--conditions=kata-source", "--import", "tsx", ...profiling(`publishing-${system}`)],
   });
   const exited = once(child, "exit");
   const ask = async (command: PublishCommand) => {
@@ -33,7 +32,7 @@ export async function startPublishing(systems: readonly SystemName[], target: Ta
         });
       }),
     ])) as [PublishAnswer];
-    if (answer.error !== undefined) throw new Error(`${systems.join(", ")}: ${answer.error}`);
+    if (answer.error !== undefined) throw new Error(`${system}: ${answer.error}`);
     return answer;
   };
   const dispose = async () => {
@@ -41,7 +40,7 @@ export async function startPublishing(systems: readonly SystemName[], target: Ta
     await exited;
   };
   try {
-    await ask({ do: "connect", systems, target });
+    await ask({ do: "connect", system, target });
   } catch (error) {
     await dispose();
     throw error;
@@ -53,7 +52,7 @@ export async function startPublishing(systems: readonly SystemName[], target: Ta
       if (loaded === undefined) throw new Error("the publishing process did not say what it published");
       return loaded;
     },
-    idle: async (channel, rounds) => (await ask({ do: "idle", channel, rounds })).latenciesMs ?? [],
+    idle: async (single) => (await ask({ do: "idle", single })).latenciesMs ?? [],
     [Symbol.asyncDispose]: dispose,
   };
 }

@@ -30,7 +30,8 @@ export async function overHttp(url: string, options: PublisherOptions, settings:
     }
     const maxRecordEvents = Math.min(settings.maxRecordEvents, MAX_RECORD_EVENTS);
     const complete = { ...settings, teamId, maxRecordEvents };
-    const opened = options.spool === undefined ? undefined : await openSpoolAt(options.spool, complete);
+    const opened =
+      options.spool === undefined ? undefined : await openSpoolAt(options.spool, { ...complete, via: "http" });
     const clock = new SteadyClock();
     const connect = () => new HttpUplink(http, CONNECTIONS, settings.ackTimeoutMs, clock.now);
     return new QueuedPublisher(complete, clock, connect, opened);

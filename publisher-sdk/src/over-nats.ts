@@ -41,7 +41,7 @@ async function publisherOf(
 ): Promise<Publisher> {
   const { connectTimeoutMs, ackTimeoutMs, stream } = settings;
   const create = async (complete: Settings, reader: StreamReader): Promise<Publisher> => {
-    const opened = spool === undefined ? undefined : await openSpoolAt(spool, complete);
+    const opened = spool === undefined ? undefined : await openSpoolAt(spool, { ...complete, via: "nats" });
     const clock = new SteadyClock();
     const connect = (closed: () => void) => new NatsUplink(nc, complete, reader, ownsConnection, clock.now, closed);
     return new QueuedPublisher(complete, clock, connect, opened);

@@ -30,6 +30,8 @@ import { subjectFor } from "./subject.ts";
 import { Turns } from "./turns.ts";
 import type { Uplink } from "./uplink.ts";
 
+/** How many lanes are kept for their next event. */
+const KNOWN_LANES = 1_000;
 const NO_OPTIONS: PublishManyOptions = {};
 
 /** Takes events, checks them, and leads each through its channel's lane to the uplink. */
@@ -41,6 +43,8 @@ export class QueuedPublisher implements Publisher {
   readonly #clock: SteadyClock;
   /** By channel; only lanes with something in them. */
   readonly #lanes = new Map<string, Lane>();
+  /** Lanes of channels that were published to lately, with something in them or not. */
+  readonly #known = new Map<string, Lane>();
   /** Lanes that were idle when they got their first event of this tick. */
   #woken: Lane[] = [];
   #queuedBytes = 0;
@@ -269,7 +273,15 @@ export class QueuedPublisher implements Publisher {
    */
   #lane(channel: string): Lane {
     if (this.#closed || this.#closing !== undefined) throw new PublisherError("closed", "the publisher is closed");
-    return this.#lanes.get(channel) ?? new Lane(channel, subjectFor(channel, this.#settings.teamId), this.#port);
+    return this.#lanes.get(channel) ?? this.#known.get(channel) ?? this.#open(channel);
+  }
+
+  /** @throws PublisherError `invalid_channel`, `forbidden` */
+  #open(channel: string): Lane {
+    const lane = new Lane(channel, subjectFor(channel, this.#settings.teamId), this.#port);
+    if (this.#known.size >= KNOWN_LANES) this.#known.clear();
+    this.#known.set(channel, lane);
+    return lane;
   }
 
   /** @throws QueueFullError */

@@ -6,6 +6,8 @@ import { damaged } from "./spool-error.ts";
 export interface SpoolOwner {
   readonly teamId: string;
   readonly stream: string;
+  /** Which way its records go: over the other one they would get other ids, and one that was sent would be stored once more. */
+  readonly via: "nats" | "http";
 }
 
 /** What is known of a record beside its events. */

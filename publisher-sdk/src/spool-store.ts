@@ -66,8 +66,7 @@ export async function openSpool(directory: string, owner: SpoolOwner): Promise<O
 }
 
 async function readStored(database: Database, directory: string, owner: SpoolOwner): Promise<StoredRecord[]> {
-  const { teamId, stream } = owner;
-  const mine = JSON.stringify({ format: FORMAT, teamId, stream });
+  const mine = ownerLine(owner);
   const found = await database.get(OWNER_KEY);
   if (found === undefined) {
     // It is written first of all and never removed.
@@ -78,10 +77,24 @@ async function readStored(database: Database, directory: string, owner: SpoolOwn
     }
     await database.put(OWNER_KEY, mine, { sync: true });
   } else if (found !== mine) {
+    const stored = await readLeft(database, directory);
+    const otherWay = found === ownerLine({ ...owner, via: owner.via === "nats" ? "http" : "nats" });
+    if (otherWay && stored.length === 0) {
+      await database.put(OWNER_KEY, mine, { sync: true });
+      return stored;
+    }
+    if (otherWay) {
+      const why = `the spool ${directory} holds events that were to be sent another way (${found}, this one is ${mine}): send them that way first, or give this publisher another directory`;
+      throw new SpoolError("foreign", why);
+    }
     const why = `the spool ${directory} holds events of another publisher (${found}, this one is ${mine}): give it another directory`;
     throw new SpoolError("foreign", why);
   }
   return readLeft(database, directory);
+}
+
+function ownerLine({ teamId, stream, via }: SpoolOwner): string {
+  return JSON.stringify({ format: FORMAT, teamId, stream, via });
 }
 
 /** A record that is in the spool, or on its way there. */

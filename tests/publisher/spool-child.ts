@@ -3,7 +3,7 @@ import { openSpool } from "../../publisher-sdk/src/spool-store.ts";
 import { randomFrom } from "../support/random.ts";
 
 /** Whose spool the tests use. */
-const OWNER = { teamId: "t1", stream: "KATA" };
+const OWNER = { teamId: "t1", stream: "KATA", via: "nats" as const };
 /** Records that are in the spool at a time. */
 const OPEN = 5;
 

@@ -9,7 +9,7 @@ import { openSpool } from "../../publisher-sdk/src/spool-store.ts";
 import { REPEAT, seededRandom } from "../support/random.ts";
 import { createTempDirectory } from "../support/temp-directory.ts";
 
-const OWNER = { teamId: "t1", stream: "KATA" };
+const OWNER = { teamId: "t1", stream: "KATA", via: "nats" as const };
 const CHILD = fileURLToPath(new URL("./spool-child.ts", import.meta.url));
 
 /** What a process that was killed had said. */

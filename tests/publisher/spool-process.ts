@@ -16,7 +16,8 @@ export interface SpoolAnswer {
 let spool: SpoolStore | undefined;
 
 async function perform(command: SpoolCommand): Promise<void> {
-  if (command.do === "open") ({ spool } = await openSpool(command.directory, { teamId: "t1", stream: "KATA" }));
+  if (command.do === "open")
+    ({ spool } = await openSpool(command.directory, { teamId: "t1", stream: "KATA", via: "nats" as const }));
   else if (command.do === "commit") await spool?.commit();
   else if (command.do === "remove") spool?.remove(command);
   else spool?.add({ messageId: command.messageId, channel: "team:t1", openedAt: 1 }, command.lines);

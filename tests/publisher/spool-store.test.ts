@@ -10,7 +10,7 @@ import { openSpool } from "../../publisher-sdk/src/spool-store.ts";
 import { createTempDirectory } from "../support/temp-directory.ts";
 import type { SpoolAnswer, SpoolCommand } from "./spool-process.ts";
 
-const OWNER = { teamId: "t1", stream: "KATA" };
+const OWNER = { teamId: "t1", stream: "KATA", via: "nats" as const };
 const PROCESS = fileURLToPath(new URL("./spool-process.ts", import.meta.url));
 
 function head(messageId: string, more: Partial<SpooledHead> = {}): SpooledHead {
@@ -182,8 +182,8 @@ describe("a directory", () => {
     await using directory = await createTempDirectory();
     await leftIn(directory.path);
     for (const owner of [
-      { teamId: "t2", stream: "KATA" },
-      { teamId: "t1", stream: "OTHER" },
+      { teamId: "t2", stream: "KATA", via: "nats" as const },
+      { teamId: "t1", stream: "OTHER", via: "nats" as const },
     ]) {
       await expect(openSpool(directory.path, owner)).rejects.toMatchObject({
         code: "foreign",

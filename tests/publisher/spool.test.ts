@@ -150,6 +150,30 @@ describe.each(WAYS)("over %s", (way) => {
   });
 });
 
+test("what one way has left is not sent the other way, where it would have another id; an empty spool can change", async () => {
+  await using rig = await createRig({ way: "http" });
+  await using directory = await createTempDirectory();
+  const spool = directory.path;
+  const first = await rig.publisher({ spool, ackTimeoutMs: 60_000, closeTimeoutMs: 50 });
+  await first.publish("agent:a1", event(0));
+  rig.proxy.pause();
+  const sent = first.publish("agent:a1", event(1));
+  await first.spooled();
+  await Promise.allSettled([sent, first.close()]);
+  rig.proxy.cut();
+  rig.proxy.resume();
+  const overNats = () => rig.publisher({ connection: rig.nc, spool });
+  await expect(overNats()).rejects.toMatchObject({
+    code: "spool_failed",
+    message: expect.stringContaining("another way"),
+  });
+  const second = await rig.publisher({ spool });
+  await second.flush();
+  await second.close();
+  await (await overNats()).publish("agent:a1", event(2));
+  expect(numbersOf(await readLog(rig.nc))).toEqual([0, 1, 2]);
+});
+
 test("two publishers cannot have one spool, and a publisher without one says so", async () => {
   await using rig = await createRig();
   await using directory = await createTempDirectory();

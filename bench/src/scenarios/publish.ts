@@ -20,8 +20,9 @@ export interface PublishOptions {
 
 const TEAM = "demo";
 const SCENARIO = "publish";
-/** Single publishes of each system in a run. */
-const IDLE_ROUNDS = 1_000;
+/** Turns of each system in a run, and its single publishes in each. */
+const IDLE_TURNS = 20;
+const IDLE_ROUNDS = 50;
 const IDLE_CHANNEL = "agent:bench-idle";
 
 /**
@@ -75,10 +76,10 @@ interface Surroundings {
 
 async function underLoad(what: string, channels: readonly string[], around: Surroundings): Promise<Result[]> {
   const { runs, events, target } = around;
-  await using kata = await startPublishing([KATA], target);
-  await using natsJs = await startPublishing(["nats.js"], target);
-  await using untraced = await startPublishing(["nats.js untraced"], target);
-  await using core = await startPublishing(["core"], target);
+  await using kata = await startPublishing(KATA, target);
+  await using natsJs = await startPublishing("nats.js", target);
+  await using untraced = await startPublishing("nats.js untraced", target);
+  await using core = await startPublishing("core", target);
   const observed: Run[] = [];
   // The first run warms up and is not counted.
   for (let run = 0; run <= runs; run++) {
@@ -161,16 +162,30 @@ function resultsOf(what: string, runs: readonly Run[], throughBroker: boolean): 
   ];
 }
 
-/** One publish at a time, by all systems in one process that take turns. */
+/** One publish at a time, by processes that take turns. */
 async function whenIdle(runs: number, target: Target, log: Log): Promise<Result[]> {
-  await using publishing = await startPublishing(ALL, target);
+  await using kata = await startPublishing(KATA, target);
+  await using natsJs = await startPublishing("nats.js", target);
+  await using untraced = await startPublishing("nats.js untraced", target);
+  await using core = await startPublishing("core", target);
+  // In the order of ALL.
+  const processes = [kata, natsJs, untraced, core];
+  const channels = ALL.map((_, i) => `${IDLE_CHANNEL}-${i}`);
   const medians: number[][] = [];
-  // The first run warms up and is not counted.
+  // The first run warms up and is not counted: one publish a millisecond takes many until everything on its way is compiled.
   for (let run = 0; run <= runs; run++) {
-    // One publish a millisecond takes many of them until everything on its way is compiled.
-    const rounds = run === 0 ? 5 * IDLE_ROUNDS : IDLE_ROUNDS;
-    const latenciesMs = await publishing.idle(IDLE_CHANNEL, rounds);
-    await log.verify([IDLE_CHANNEL], rounds * ALL.length);
+    const turns = run === 0 ? 5 * IDLE_TURNS : IDLE_TURNS;
+    const latenciesMs: number[][] = ALL.map(() => []);
+    for (let turn = 0; turn < turns; turn++) {
+      for (let k = 0; k < ALL.length; k++) {
+        // Who is first changes, lest one always profits from the one before it.
+        const which = (turn + k) % ALL.length;
+        const first = turn * IDLE_ROUNDS * ALL.length + which;
+        const single = { channel: channels[which] as string, first, step: ALL.length, rounds: IDLE_ROUNDS };
+        latenciesMs[which]?.push(...((await processes[which]?.idle(single)) ?? []));
+      }
+    }
+    await log.verify(channels, turns * IDLE_ROUNDS * ALL.length);
     if (run > 0) medians.push(latenciesMs.map((values) => quantile(values, 0.5) * 1_000));
   }
   const about = { scenario: SCENARIO, metric: "idle, publish() p50" };
