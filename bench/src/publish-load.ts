@@ -1,4 +1,5 @@
 import { setImmediate as macrotask, setTimeout as rest } from "node:timers/promises";
+import type { EventInput } from "@kata/publisher";
 import { numberedEvent } from "../../tests/support/numbered-event.ts";
 import { LINE_BYTES } from "./feed.ts";
 import type { PublishSystem } from "./publish-systems.ts";
@@ -21,7 +22,7 @@ export interface Loaded {
   readonly seconds: number;
   /** CPU time of this process, user and system. */
   readonly cpuSeconds: number;
-  /** How long `publish()` took, of every {@link SAMPLE}th event. */
+  /** How long `publish()` took, of every {@link SAMPLE}th event; `publishMany()`, each time. */
   readonly latenciesMs: readonly number[];
 }
 
@@ -57,6 +58,22 @@ export async function load(system: PublishSystem, { channels, enough, inFlight, 
   const startedAt = performance.now();
   while (published < events && performance.now() - startedAt < seconds * 1_000) {
     const end = Math.min(events, published + burst);
+    if (system.publishMany !== undefined) {
+      const from = published;
+      published = end;
+      for (const [i, channel] of channels.entries()) {
+        const batch: EventInput[] = [];
+        for (let number = from + i; number < end; number += channels.length)
+          batch.push(numberedEvent(number, LINE_BYTES));
+        const sampledAt = performance.now();
+        const all = () => {
+          latenciesMs.push(performance.now() - sampledAt);
+          acked += batch.length;
+          if (published - acked <= inFlight - burst || acked === published) progress();
+        };
+        if (batch.length > 0) system.publishMany(channel, batch).then(all, failed);
+      }
+    }
     for (; published < end; published++) {
       const event = numberedEvent(published, LINE_BYTES);
       const sampledAt = published % SAMPLE === 0 ? performance.now() : undefined;

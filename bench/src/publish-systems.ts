@@ -8,9 +8,11 @@ import { inboxPrefixOf } from "../../broker/src/callout/permissions.ts";
 export interface PublishSystem extends AsyncDisposable {
   /** Resolves when the log has the event; rejects if it cannot say so. */
   publish(channel: string, event: EventInput): Promise<unknown>;
+  /** The same for several events of a channel, where the system has such a call. */
+  publishMany?(channel: string, events: readonly EventInput[]): Promise<unknown>;
 }
 
-export type SystemName = "kata" | "nats.js" | "nats.js untraced" | "core";
+export type SystemName = "kata" | "kata publishMany" | "nats.js" | "nats.js untraced" | "core";
 
 /** Where events go and as whom: all systems come in by the same door, with the same API key. */
 export interface Target {
@@ -25,7 +27,15 @@ export interface Target {
 /** The systems that are compared. */
 export const SYSTEMS: Readonly<Record<SystemName, (target: Target) => Promise<PublishSystem>>> = {
   /** The publisher SDK. */
-  kata: ({ url, apiKey }) => createPublisher({ url, apiKey }),
+  kata: async ({ url, apiKey }) => {
+    const publisher = await createPublisher({ url, apiKey });
+    return {
+      publish: (channel, event) => publisher.publish(channel, event),
+      [Symbol.asyncDispose]: () => publisher.close(),
+    };
+  },
+  /** The same for whoever has several events at once, as from a chunk of a log. */
+  "kata publishMany": ({ url, apiKey }) => createPublisher({ url, apiKey }),
   /** What an application writes with nats.js: a message an event, without a message id, so that a retry would store it twice. */
   "nats.js": (target) => natsJs(target, true),
   /** The same without the stack trace that nats.js takes for each request unless it is told not to. */

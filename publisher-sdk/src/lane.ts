@@ -64,20 +64,17 @@ export class Lane {
   }
 
   /** Whether an event that comes now needs a record of its own. */
-  opens(bytes: number, timeoutMs: number, key: string | undefined): boolean {
+  opens(bytes: number, timeoutMs: number, key: string | undefined, now: number): boolean {
     const record = this.#last;
-    return (
-      record === undefined || key !== undefined || !this.#fits(record, bytes, this.#port.now() + timeoutMs, timeoutMs)
-    );
+    return record === undefined || key !== undefined || !this.#fits(record, bytes, now + timeoutMs, timeoutMs);
   }
 
   /** Returns the record that the event travels in. */
-  push(event: LaneEvent, key?: string): OutgoingRecord {
+  push(event: LaneEvent, key?: string, now = this.#port.now()): OutgoingRecord {
     const { line, bytes, timeoutMs, resolve, reject } = event;
-    const now = this.#port.now();
     const deadline = now + timeoutMs;
     let record = this.#last;
-    if (record === undefined || key !== undefined || !this.#fits(record, bytes, deadline, timeoutMs)) {
+    if (record === undefined || this.opens(bytes, timeoutMs, key, now)) {
       record = this.#open(this.#port.identify(this.subject, key), now);
     }
     record.add(line, bytes, deadline, timeoutMs, resolve, reject);

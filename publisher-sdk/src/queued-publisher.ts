@@ -134,21 +134,21 @@ export class QueuedPublisher implements Publisher {
       if (lines.length === 0) return Promise.resolve([]);
       this.#reserve(charge);
       return new Promise((resolve, reject) => {
-        const results: PublishResult[] = new Array(lines.length);
-        let left = lines.length;
+        // A lane settles its events in their order.
+        const results: PublishResult[] = [];
+        const settle = (result: PublishResult): void => {
+          if (results.push(result) === lines.length) resolve(results);
+        };
         const all = lines.map((line, i): LaneEvent => {
-          const settle = (result: PublishResult): void => {
-            results[i] = result;
-            if (--left === 0) resolve(results);
-          };
           return { line, bytes: sizes[i] ?? 0, timeoutMs, resolve: settle, reject };
         });
         const { signal } = options;
+        const now = this.#clock.now();
         if (together !== undefined) this.#pushTogether(lane, all, together, signal);
         else {
           for (const [i, event] of all.entries()) {
-            if (signal === undefined) this.#push(lane, event, events[i]?.idempotencyKey);
-            else this.#pushUntil(signal, lane, event, events[i]?.idempotencyKey);
+            if (signal === undefined) this.#push(lane, event, events[i]?.idempotencyKey, now);
+            else this.#pushUntil(signal, lane, event, events[i]?.idempotencyKey, now);
           }
         }
       });
@@ -204,12 +204,14 @@ export class QueuedPublisher implements Publisher {
     const bytes = Buffer.byteLength(line);
     this.#admit(bytes);
     const lane = this.#lane(channel);
-    const opens = lane.opens(bytes, timeoutMs, event.idempotencyKey);
+    const now = this.#clock.now();
+    const opens = lane.opens(bytes, timeoutMs, event.idempotencyKey, now);
     this.#reserve(bytes + EVENT_OVERHEAD_BYTES + (opens ? RECORD_OVERHEAD_BYTES : 0));
     const { signal } = options;
     return new Promise((resolve, reject) => {
-      if (signal === undefined) this.#push(lane, { line, bytes, timeoutMs, resolve, reject }, event.idempotencyKey);
-      else this.#pushUntil(signal, lane, { line, bytes, timeoutMs, resolve, reject }, event.idempotencyKey);
+      const each = { line, bytes, timeoutMs, resolve, reject };
+      if (signal === undefined) this.#push(lane, each, event.idempotencyKey, now);
+      else this.#pushUntil(signal, lane, each, event.idempotencyKey, now);
     });
   }
 
@@ -297,16 +299,16 @@ export class QueuedPublisher implements Publisher {
     }
   }
 
-  #push(lane: Lane, event: LaneEvent, key: string | undefined): OutgoingRecord {
+  #push(lane: Lane, event: LaneEvent, key: string | undefined, now: number): OutgoingRecord {
     this.#enter(lane, event.bytes + EVENT_OVERHEAD_BYTES, 1);
-    const record = lane.push(event, key);
+    const record = lane.push(event, key, now);
     this.#count(record);
     this.#spool?.add(record, event.line);
     return record;
   }
 
   /** The same for an event that can be taken back. */
-  #pushUntil(signal: AbortSignal, lane: Lane, event: LaneEvent, key: string | undefined): void {
+  #pushUntil(signal: AbortSignal, lane: Lane, event: LaneEvent, key: string | undefined, now: number): void {
     let stop = (): void => undefined;
     const resolve: Resolve = (result) => {
       stop();
@@ -316,7 +318,7 @@ export class QueuedPublisher implements Publisher {
       stop();
       event.reject(error);
     };
-    const record = this.#push(lane, { ...event, resolve, reject }, key);
+    const record = this.#push(lane, { ...event, resolve, reject }, key, now);
     stop = onAbort(signal, () => this.#takeBack(lane, record, resolve, event.reject));
   }
 

@@ -26,12 +26,21 @@ const IDLE_ROUNDS = 50;
 const IDLE_CHANNEL = "agent:bench-idle";
 
 /**
- * Kata gets as many as a service has that reads a log and waits when its publisher falls behind; far below the 64 MiB that it may queue. For the others
- * more than 1,000 makes nothing faster.
+ * How many events are unsettled, and how many come at once. Of one channel a record's worth is on its way and another one fills; of
+ * many it takes more until records hold more than a few, still far below what may be queued (64 MiB). More than that keeps more
+ * alive for the garbage collector. For the others more than 1,000 makes nothing faster.
  */
-const LOADS = { kata: { inFlight: 10_000, burst: 1_000 }, others: { inFlight: 1_000, burst: 100 } };
+const LOADS = {
+  kata: (channels: number) => (channels === 1 ? { inFlight: 2_000, burst: 500 } : { inFlight: 10_000, burst: 1_000 }),
+  others: { inFlight: 1_000, burst: 100 },
+};
+/** As many events at once for each channel. */
+const BATCH = { one: 500, many: 100 };
 const OTHERS: readonly SystemName[] = ["nats.js", "nats.js untraced", "core"];
-const ALL: readonly SystemName[] = [KATA, ...OTHERS];
+const MANY = "kata publishMany";
+const ALL: readonly SystemName[] = [KATA, MANY, ...OTHERS];
+/** Of single events. */
+const SINGLE: readonly SystemName[] = [KATA, ...OTHERS];
 
 /** What a system did in a run. */
 interface Observed extends Loaded {
@@ -77,16 +86,19 @@ interface Surroundings {
 async function underLoad(what: string, channels: readonly string[], around: Surroundings): Promise<Result[]> {
   const { runs, events, target } = around;
   await using kata = await startPublishing(KATA, target);
+  await using batches = await startPublishing(MANY, target);
   await using natsJs = await startPublishing("nats.js", target);
   await using untraced = await startPublishing("nats.js untraced", target);
   await using core = await startPublishing("core", target);
+  const burst = channels.length === 1 ? BATCH.one : BATCH.many * channels.length;
   const observed: Run[] = [];
   // The first run warms up and is not counted.
   for (let run = 0; run <= runs; run++) {
-    const ofKata = await runOne(kata, { ...LOADS.kata, channels, enough: { events } }, around);
+    const ofKata = await runOne(kata, { ...LOADS.kata(channels.length), channels, enough: { events } }, around);
     const asLong = { ...LOADS.others, channels, enough: { seconds: ofKata.seconds } };
     const one = {
       kata: ofKata,
+      [MANY]: await runOne(batches, { inFlight: 4 * burst, burst, channels, enough: { events } }, around),
       "nats.js": await runOne(natsJs, asLong, around),
       "nats.js untraced": await runOne(untraced, asLong, around),
       core: await runOne(core, asLong, around),
@@ -141,10 +153,12 @@ function resultsOf(what: string, runs: readonly Run[], throughBroker: boolean): 
   const perEvent = (seconds: number, { events }: Observed) => (seconds / events) * 1e6;
   return [
     ...each("acked", "events/s", rate),
-    ...OTHERS.map((system) =>
-      summarize(
-        { ...about("acked", "ratio"), system: `kata / ${system}` },
-        runs.map((run) => rate(run.kata) / rate(run[system])),
+    ...([KATA, MANY] as const).flatMap((ours) =>
+      OTHERS.map((system) =>
+        summarize(
+          { ...about("acked", "ratio"), system: `${ours} / ${system}` },
+          runs.map((run) => rate(run[ours]) / rate(run[system])),
+        ),
       ),
     ),
     ...each("CPU of the publisher", "µs/event", (observed) => perEvent(observed.cpuSeconds, observed)),
@@ -168,30 +182,30 @@ async function whenIdle(runs: number, target: Target, log: Log): Promise<Result[
   await using natsJs = await startPublishing("nats.js", target);
   await using untraced = await startPublishing("nats.js untraced", target);
   await using core = await startPublishing("core", target);
-  // In the order of ALL.
+  // In the order of SINGLE.
   const processes = [kata, natsJs, untraced, core];
-  const channels = ALL.map((_, i) => `${IDLE_CHANNEL}-${i}`);
+  const channels = SINGLE.map((_, i) => `${IDLE_CHANNEL}-${i}`);
   const medians: number[][] = [];
   // The first run warms up and is not counted: one publish a millisecond takes many until everything on its way is compiled.
   for (let run = 0; run <= runs; run++) {
     const turns = run === 0 ? 5 * IDLE_TURNS : IDLE_TURNS;
-    const latenciesMs: number[][] = ALL.map(() => []);
+    const latenciesMs: number[][] = SINGLE.map(() => []);
     for (let turn = 0; turn < turns; turn++) {
-      for (let k = 0; k < ALL.length; k++) {
+      for (let k = 0; k < SINGLE.length; k++) {
         // Who is first changes, lest one always profits from the one before it.
-        const which = (turn + k) % ALL.length;
-        const first = turn * IDLE_ROUNDS * ALL.length + which;
-        const single = { channel: channels[which] as string, first, step: ALL.length, rounds: IDLE_ROUNDS };
+        const which = (turn + k) % SINGLE.length;
+        const first = turn * IDLE_ROUNDS * SINGLE.length + which;
+        const single = { channel: channels[which] as string, first, step: SINGLE.length, rounds: IDLE_ROUNDS };
         latenciesMs[which]?.push(...((await processes[which]?.idle(single)) ?? []));
       }
     }
-    await log.verify(channels, turns * IDLE_ROUNDS * ALL.length);
+    await log.verify(channels, turns * IDLE_ROUNDS * SINGLE.length);
     if (run > 0) medians.push(latenciesMs.map((values) => quantile(values, 0.5) * 1_000));
   }
   const about = { scenario: SCENARIO, metric: "idle, publish() p50" };
-  const of = (system: SystemName) => medians.map((values) => values[ALL.indexOf(system)] ?? Number.NaN);
+  const of = (system: SystemName) => medians.map((values) => values[SINGLE.indexOf(system)] ?? Number.NaN);
   return [
-    ...ALL.map((system) => summarize({ ...about, system, unit: "µs" }, of(system))),
+    ...SINGLE.map((system) => summarize({ ...about, system, unit: "µs" }, of(system))),
     ...OTHERS.map((system) => {
       const other = of(system);
       const ratios = of(KATA).map((value, run) => value / (other[run] ?? Number.NaN));
