@@ -84,22 +84,40 @@ function ask(current: CurrentTraceparent): string | undefined {
   return isTraceparent(traceparent) ? traceparent : undefined;
 }
 
-/** Whether it can be an idempotency key. */
+/** Whether it can be an idempotency key: half a surrogate pair has no UTF-8, and all of them would be one key. */
 export function isKey(key: unknown): key is string {
-  return typeof key === "string" && key.length >= 1 && key.length <= 128;
+  return typeof key === "string" && key.length >= 1 && key.length <= 128 && !/\p{Cs}/u.test(key);
 }
 
 function isoOf(timestamp: string | Date): string {
-  if (typeof timestamp === "string" && RFC3339.test(timestamp)) {
-    const ms = Date.parse(timestamp);
-    // What is in UTC already keeps its digits beyond the millisecond.
-    if (!Number.isNaN(ms)) return timestamp.endsWith("Z") ? timestamp : new Date(ms).toISOString();
-  } else if (timestamp instanceof Date && !Number.isNaN(timestamp.getTime())) {
-    return timestamp.toISOString();
+  if (timestamp === lastGiven) return lastGivenText;
+  const text = timestamp instanceof Date ? isoOfDate(timestamp) : isoOfText(timestamp);
+  // RFC 3339 has years of four digits, in UTC as well.
+  if (text === undefined || !/^\d{4}-/.test(text)) {
+    throw invalid("timestamp must be RFC 3339 (2026-01-31T12:00:00Z) or a valid Date");
   }
-  throw invalid("timestamp must be RFC 3339 (2026-01-31T12:00:00Z) or a valid Date");
+  if (typeof timestamp === "string") {
+    lastGiven = timestamp;
+    lastGivenText = text;
+  }
+  return text;
 }
 
+function isoOfDate(date: Date): string | undefined {
+  return Number.isNaN(date.getTime()) ? undefined : date.toISOString();
+}
+
+function isoOfText(text: unknown): string | undefined {
+  if (typeof text !== "string" || !RFC3339.test(text)) return undefined;
+  const ms = Date.parse(text);
+  if (Number.isNaN(ms)) return undefined;
+  // What is in UTC already keeps its digits beyond the millisecond.
+  return text.endsWith("Z") ? text : new Date(ms).toISOString();
+}
+
+/** Events of a batch often have one and the same time. */
+let lastGiven: string | undefined;
+let lastGivenText = "";
 let lastType: string | undefined;
 let lastMs = Number.NaN;
 let lastText = "";

@@ -23,9 +23,13 @@ interface Flight {
 }
 
 interface Answer {
+  /** Of a stream. */
+  readonly published?: unknown;
   readonly first?: unknown;
   readonly duplicates?: unknown;
   readonly errors?: readonly { readonly index?: unknown; readonly code?: unknown; readonly message?: unknown }[];
+  /** Of a single event. */
+  readonly results?: readonly { readonly eventId?: unknown; readonly duplicate?: unknown }[];
   readonly error?: { readonly code?: unknown; readonly message?: unknown };
 }
 
@@ -129,27 +133,36 @@ export class HttpUplink implements Uplink {
 
   #answered(flight: Flight, { status, body, retryAfterMs }: HttpAnswer): void {
     const answer = (typeof body === "object" && body !== null ? body : {}) as Answer;
+    if ((status === 201 || status === 207) && this.#stored(flight, answer)) return;
     const error = answer.error ?? answer.errors?.[0];
-    if (status === 201 || status === 207) {
-      const at = parseEventId(answer.first);
-      if (at !== undefined && typeof answer.first === "string") {
-        this.#connected = true;
-        this.#problem = "the broker does not acknowledge";
-        this.#newest = answer.first;
-        this.#flights.delete(flight);
-        const refused = this.#refusedOf(answer);
-        flight.record.succeed(at.epoch, at.seq, answer.duplicates !== 0, checkOfId(answer.first), refused);
-        return;
-      }
-    }
     const why = `the broker at ${this.#http.name} answered ${status}${typeof error?.message === "string" ? `: ${error.message}` : ""}`;
-    const code = finalCodeOf(status, error?.code);
-    if (code !== undefined) {
-      this.#fail(flight, code, why, true);
+    // Whoever stands in between (a gateway, a page for maintenance) answers as it likes, and says nothing of what is stored.
+    const code = typeof error?.code === "string" ? finalCodeOf(status, error.code) : undefined;
+    if (code !== undefined || status === 413) {
+      this.#fail(flight, code ?? "too_large", why, code !== undefined);
       return;
     }
     this.#problem = why;
     this.#postpone(flight, why, retryAfterMs);
+  }
+
+  /** Settles the record by a broker's answer. Returns whether it is one. */
+  #stored(flight: Flight, answer: Answer): boolean {
+    const { record } = flight;
+    const single = answer.results?.[0];
+    const first = answer.first ?? single?.eventId;
+    const at = parseEventId(first);
+    if (at === undefined || typeof first !== "string") return false;
+    const refused = this.#refusedOf(answer);
+    const published = answer.published ?? answer.results?.length;
+    if (published !== record.events - refused.size) return false;
+    this.#connected = true;
+    this.#problem = "the broker does not acknowledge";
+    this.#newest = first;
+    this.#flights.delete(flight);
+    const duplicate = single?.duplicate ?? answer.duplicates !== 0;
+    record.succeed(at.epoch, at.seq, duplicate === true, checkOfId(first), refused);
+    return true;
   }
 
   /** A broker looks closer at events than NATS does: those that it refuses are told by their places. */
@@ -185,7 +198,8 @@ function headersOf({ record, after }: Flight, now: number): Record<string, strin
   const since = record.earlier?.since ?? record.sentAt;
   const again = record.attempts > 1 || record.earlier !== undefined;
   return {
-    "content-type": "application/x-ndjson",
+    // An event with a key of its own is published as one: what stands under the key already is not compared with it.
+    "content-type": record.keyed && !record.identity.compared ? "application/json" : "application/x-ndjson",
     ...keyHeader(key),
     "kata-publish-id": publishId,
     ...(again
@@ -210,7 +224,7 @@ function finalCodeOf(status: number, code: unknown): PublisherErrorCode | undefi
   if (code === "taken") return "key_taken";
   if (status === 401) return "unauthenticated";
   if (status === 403) return "forbidden";
-  // 408, 429 and all of 5xx pass; a redirection or anything else is no broker's answer, and will not be one.
+  // 408, 429 and all of 5xx pass.
   return status >= 500 || status === 408 || status === 429 ? undefined : "rejected";
 }
 

@@ -33,4 +33,4 @@ export type {
   RecordReport,
 } from "./publish-options.ts";
 export { type ChannelEvent, createPublisher, type Publisher } from "./publisher.ts";
-export type { PublishResult } from "./record.ts";
+export type { PublishOutcome, PublishResult } from "./record.ts";

@@ -174,7 +174,7 @@ test("events under one key are one record, beyond what the lane would put togeth
   lane.advance();
   for (let i = 0; i < 2; i++) sent[i]?.succeed("e", i + 1, false);
   expect(lines()).toEqual(["a", "1\n2\n3\n4", "b"]);
-  expect(record.digest).toMatch(/^[A-Za-z0-9_-]{43}$/);
+  expect(record.digest).toMatch(/^4\.[A-Za-z0-9_-]{43}$/);
   expect(sent[0]?.digest).toBeUndefined();
 });
 

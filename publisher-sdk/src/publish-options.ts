@@ -20,6 +20,11 @@ export interface PublishManyOptions extends PublishOptions {
    * key are refused as `key_taken`.
    */
   readonly idempotencyKey?: string | undefined;
+  /**
+   * Whether what stands under the `idempotencyKey` already must be the same events; default true. With false a single event is taken for
+   * stored as with a key of its own, whatever the first one was.
+   */
+  readonly compare?: boolean | undefined;
   /** With an `idempotencyKey`: what is known of attempts that somebody else made with the same events. */
   readonly attempt?: Attempt | undefined;
 }

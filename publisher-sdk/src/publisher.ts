@@ -5,7 +5,7 @@ import { overHttp } from "./over-http.ts";
 import { overNats } from "./over-nats.ts";
 import type { Source } from "./pipe.ts";
 import type { PipeOptions, PipeResult, PublisherStats, PublishManyOptions, PublishOptions } from "./publish-options.ts";
-import type { PublishResult } from "./record.ts";
+import type { PublishOutcome, PublishResult } from "./record.ts";
 
 /**
  * Appends events to the log. `E` maps the application's own event types to their payloads: then `publish` takes those
@@ -26,6 +26,14 @@ export interface Publisher<E extends EventMap = AnyEvents> extends AsyncDisposab
     events: readonly EventInputOf<E>[],
     options?: PublishManyOptions,
   ): Promise<PublishResult[]>;
+  /**
+   * The same, answered for each event by itself: with its result, or with why it was rejected. Rejects only where none was accepted.
+   */
+  publishEach(
+    channel: string,
+    events: readonly EventInputOf<E>[],
+    options?: PublishManyOptions,
+  ): Promise<PublishOutcome[]>;
   /**
    * Publishes what a source gives, in its order, and takes no more from it while too much is on its way: for streams of any length.
    * Resolves when the source has ended and the log has all of it. At the first event that is rejected it takes nothing more, waits

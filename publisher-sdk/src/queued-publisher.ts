@@ -15,6 +15,7 @@ import {
   type EarlierAttempt,
   EVENT_OVERHEAD_BYTES,
   type OutgoingRecord,
+  type PublishOutcome,
   type PublishResult,
   RECORD_OVERHEAD_BYTES,
   type RecordIdentity,
@@ -33,6 +34,14 @@ import type { Uplink } from "./uplink.ts";
 /** How many lanes are kept for their next event. */
 const KNOWN_LANES = 1_000;
 const NO_OPTIONS: PublishManyOptions = {};
+
+/** Who events are that travel under one key. */
+interface Together {
+  readonly key: string;
+  readonly compared: boolean;
+  readonly publishId: string;
+  readonly earlier: EarlierAttempt | undefined;
+}
 
 /** Takes events, checks them, and leads each through its channel's lane to the uplink. */
 export class QueuedPublisher implements Publisher {
@@ -119,42 +128,34 @@ export class QueuedPublisher implements Publisher {
     events: readonly EventInput[],
     options: PublishManyOptions = NO_OPTIONS,
   ): Promise<PublishResult[]> {
-    try {
-      const timeoutMs = this.#timeoutOf(options);
-      const lines = events.map(this.#encode);
-      const sizes = lines.map((line) => Buffer.byteLength(line));
-      let charge = RECORD_OVERHEAD_BYTES;
-      for (const [i, bytes] of sizes.entries()) {
-        this.#admit(bytes);
-        charge += bytes + EVENT_OVERHEAD_BYTES;
-        if (events[i]?.idempotencyKey !== undefined) charge += RECORD_OVERHEAD_BYTES;
-      }
-      const together = this.#togetherOf(events, sizes, options);
-      const lane = this.#lane(channel);
-      if (lines.length === 0) return Promise.resolve([]);
-      this.#reserve(charge);
-      return new Promise((resolve, reject) => {
-        // A lane settles its events in their order.
-        const results: PublishResult[] = [];
-        const settle = (result: PublishResult): void => {
-          if (results.push(result) === lines.length) resolve(results);
+    return new Promise((resolve, reject) => {
+      // A lane settles its events in their order, until one is rejected.
+      const results: PublishResult[] = [];
+      const settle = (result: PublishResult): void => {
+        if (results.push(result) === events.length) resolve(results);
+      };
+      this.#acceptMany(channel, events, options, () => ({ resolve: settle, reject }));
+      if (events.length === 0) resolve(results);
+    });
+  }
+
+  publishEach(
+    channel: string,
+    events: readonly EventInput[],
+    options: PublishManyOptions = NO_OPTIONS,
+  ): Promise<PublishOutcome[]> {
+    return new Promise((resolve) => {
+      const outcomes: PublishOutcome[] = new Array(events.length);
+      let left = events.length;
+      this.#acceptMany(channel, events, options, (i) => {
+        const settle = (outcome: PublishOutcome): void => {
+          outcomes[i] = outcome;
+          if (--left === 0) resolve(outcomes);
         };
-        const all = lines.map((line, i): LaneEvent => {
-          return { line, bytes: sizes[i] ?? 0, timeoutMs, resolve: settle, reject };
-        });
-        const { signal } = options;
-        const now = this.#clock.now();
-        if (together !== undefined) this.#pushTogether(lane, all, together, signal);
-        else {
-          for (const [i, event] of all.entries()) {
-            if (signal === undefined) this.#push(lane, event, events[i]?.idempotencyKey, now);
-            else this.#pushUntil(signal, lane, event, events[i]?.idempotencyKey, now);
-          }
-        }
+        return { resolve: settle, reject: (error) => settle({ error }) };
       });
-    } catch (error) {
-      return Promise.reject(error);
-    }
+      if (left === 0) resolve(outcomes);
+    });
   }
 
   pipe(source: Source<EventInput>, options: PipeOptions = {}): Promise<PipeResult> {
@@ -215,6 +216,47 @@ export class QueuedPublisher implements Publisher {
     });
   }
 
+  /**
+   * All of them or none.
+   *
+   * @param waiterOf who waits for the event at a place
+   * @throws PublisherError, TypeError for what is not accepted
+   */
+  #acceptMany(
+    channel: string,
+    events: readonly EventInput[],
+    options: PublishManyOptions,
+    waiterOf: (i: number) => Pick<LaneEvent, "resolve" | "reject">,
+  ): void {
+    const timeoutMs = this.#timeoutOf(options);
+    const lines = events.map(this.#encode);
+    const sizes = lines.map((line) => Buffer.byteLength(line));
+    let charge = RECORD_OVERHEAD_BYTES;
+    for (const [i, bytes] of sizes.entries()) {
+      this.#admit(bytes);
+      charge += bytes + EVENT_OVERHEAD_BYTES;
+      if (events[i]?.idempotencyKey !== undefined) charge += RECORD_OVERHEAD_BYTES;
+    }
+    const together = this.#togetherOf(events, sizes, options);
+    const lane = this.#lane(channel);
+    if (lines.length === 0) return;
+    this.#reserve(charge);
+    const all = lines.map((line, i): LaneEvent => {
+      const { resolve, reject } = waiterOf(i);
+      return { line, bytes: sizes[i] ?? 0, timeoutMs, resolve, reject };
+    });
+    const { signal } = options;
+    if (together !== undefined) {
+      this.#pushTogether(lane, all, together, signal);
+      return;
+    }
+    const now = this.#clock.now();
+    for (const [i, event] of all.entries()) {
+      if (signal === undefined) this.#push(lane, event, events[i]?.idempotencyKey, now);
+      else this.#pushUntil(signal, lane, event, events[i]?.idempotencyKey, now);
+    }
+  }
+
   /** @throws TypeError for a timeout that is none, PublisherError `aborted` */
   #timeoutOf({ timeoutMs, signal }: PublishOptions): number {
     if (signal?.aborted === true) throw new PublisherError("aborted", "the signal was aborted before the publish");
@@ -237,8 +279,8 @@ export class QueuedPublisher implements Publisher {
   #togetherOf(
     events: readonly EventInput[],
     sizes: readonly number[],
-    { idempotencyKey, attempt }: PublishManyOptions,
-  ): { readonly key: string; readonly publishId: string; readonly earlier: EarlierAttempt | undefined } | undefined {
+    { idempotencyKey, attempt, compare = true }: PublishManyOptions,
+  ): Together | undefined {
     if (idempotencyKey === undefined) {
       if (attempt === undefined) return undefined;
       throw new TypeError("an attempt needs an idempotencyKey");
@@ -255,13 +297,15 @@ export class QueuedPublisher implements Publisher {
       const most = `at most ${this.#settings.maxRecordEvents} events and ${limit} bytes`;
       throw new PublisherError("too_large", `${most} travel under one idempotencyKey: use one for each part`);
     }
-    if (attempt === undefined) return { key: idempotencyKey, publishId: this.#nextMessageId(), earlier: undefined };
+    const compared = compare || events.length > 1;
+    const key = idempotencyKey;
+    if (attempt === undefined) return { key, compared, publishId: this.#nextMessageId(), earlier: undefined };
     const { publishId, sinceMs, after } = attempt;
     if (typeof publishId !== "string" || !/^[A-Za-z0-9_-]{1,64}$/.test(publishId) || !(sinceMs >= 0)) {
       throw new TypeError("an attempt has a publishId [A-Za-z0-9_-]{1,64} and a sinceMs of 0 or more");
     }
     const earlier = sinceMs === 0 ? undefined : { since: this.#clock.now() - sinceMs, after };
-    return { key: idempotencyKey, publishId, earlier };
+    return { key, compared, publishId, earlier };
   }
 
   #identify(subject: string, key: string, publishId: string): RecordIdentity {
@@ -325,10 +369,10 @@ export class QueuedPublisher implements Publisher {
   #pushTogether(
     lane: Lane,
     events: readonly LaneEvent[],
-    { key, publishId, earlier }: { key: string; publishId: string; earlier: EarlierAttempt | undefined },
+    { key, compared, publishId, earlier }: Together,
     signal: AbortSignal | undefined,
   ): void {
-    const identity = this.#identify(lane.subject, key, publishId);
+    const identity = { ...this.#identify(lane.subject, key, publishId), compared };
     for (const { bytes } of events) this.#enter(lane, bytes + EVENT_OVERHEAD_BYTES, 1);
     const record = lane.pushTogether(events, identity, earlier);
     this.#count(record);

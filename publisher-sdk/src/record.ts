@@ -9,6 +9,9 @@ export interface PublishResult {
   readonly duplicate: boolean;
 }
 
+/** What became of one event of several. */
+export type PublishOutcome = PublishResult | { readonly error: PublisherError };
+
 export type Resolve = (result: PublishResult) => void;
 export type Reject = (error: PublisherError) => void;
 
@@ -29,6 +32,8 @@ export interface RecordIdentity {
   readonly publishId?: string;
   /** The idempotency key itself. */
   readonly key?: string;
+  /** Whether what it holds must be what stands under its key already: so where the key was given for several events. */
+  readonly compared?: boolean;
 }
 
 /** An attempt that may have been made before this process took the record over. */
@@ -114,14 +119,21 @@ export class OutgoingRecord {
   }
 
   /**
-   * What is stored with several events under one key, so that the same key with other events is noticed: by the place in
-   * its record an event would get an eventId that does not exist. One event alone is known by its key. Their times and traces
-   * do not count: whoever publishes again what it published before does so later.
+   * What is stored with what has a key, so that the same key with something else can be noticed: how many events, and which. Their times and
+   * traces do not count: whoever publishes again what it published before does so later.
    */
   get digest(): string | undefined {
-    if (!this.keyed || this.events < 2) return undefined;
-    this.#digest ??= digestOf(this.#joined().toString("utf8", 0, this.bytes));
+    if (!this.keyed) return undefined;
+    this.#digest ??= `${this.events}.${digestOf(this.#joined().toString("utf8", 0, this.bytes))}`;
     return this.#digest;
+  }
+
+  /** Whether what the log has under its key is taken for what it is; `stored` is the digest there, `undefined` where it is not known. */
+  isStoredAs(stored: string | undefined): boolean {
+    const { digest } = this;
+    if (stored === undefined || digest === undefined) return true;
+    // Beyond the one event that a place in the record stands for there would be none.
+    return this.identity.compared === true ? stored === digest : stored.startsWith("1.");
   }
 
   add(line: string, bytes: number, deadline: number, timeoutMs: number, resolve: Resolve, reject: Reject): void {

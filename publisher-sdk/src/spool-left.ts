@@ -64,8 +64,8 @@ export function encodeTotals({ segments, bytes, numbers }: Totals): string {
 }
 
 /** A record's first segment begins with a line of its own. */
-export function headLine({ messageId, publishId, key, channel, openedAt, after }: SpooledHead): string {
-  return JSON.stringify({ messageId, publishId, key, channel, openedAt, after });
+export function headLine({ messageId, publishId, key, compared, channel, openedAt, after }: SpooledHead): string {
+  return JSON.stringify({ messageId, publishId, key, compared, channel, openedAt, after });
 }
 
 /**

@@ -11,7 +11,7 @@ export interface StoredMessage {
   readonly seq: number;
   /** Its header `Kata-Publish-Id`, which a record with an idempotency key has. */
   readonly publishId: string | undefined;
-  /** Its header `Kata-Digest`, which a record of several events with one idempotency key has. */
+  /** Its header `Kata-Digest`, which a record with an idempotency key has. */
   readonly digest: string | undefined;
 }
 
@@ -29,5 +29,5 @@ export interface StreamReader {
 
 /** Header of a record with an idempotency key: which publish stored it. */
 export const PUBLISH_ID_HEADER = "Kata-Publish-Id";
-/** Header of a record of several events with one idempotency key: base64url of the SHA-256 of their types and payloads. */
+/** Header of a record with an idempotency key: how many events, a dot, and base64url of the SHA-256 of their types and payloads. */
 export const DIGEST_HEADER = "Kata-Digest";

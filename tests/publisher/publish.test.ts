@@ -147,6 +147,23 @@ describe.each(WAYS)("publishMany over %s", (way) => {
     expect(await publisher.publishMany("agent:a1", [])).toEqual([]);
   });
 
+  test("answered for each by itself: what is rejected is told at its place", async () => {
+    await using rig = await createRig({ way });
+    const publisher = await rig.publisher();
+    await publisher.publishMany("agent:a1", [event(0), event(1)], { idempotencyKey: "many" });
+    const events = [event(2), { ...event(3), idempotencyKey: "many" }, event(4), { ...event(5), idempotencyKey: "k" }];
+    const outcomes = await publisher.publishEach("agent:a1", events);
+    expect(outcomes).toMatchObject([
+      { duplicate: false },
+      { error: { code: "key_taken", stored: "no" } },
+      { duplicate: false },
+      { duplicate: false },
+    ]);
+    expect(numbersOf(await readLog(rig.nc))).toEqual([0, 1, 2, 4, 5]);
+    expect(await publisher.publishEach("agent:a1", [])).toEqual([]);
+    await expect(publisher.publishEach("nowhere", [event(6)])).rejects.toMatchObject({ code: "invalid_channel" });
+  });
+
   test("accepts all or none", async () => {
     await using rig = await createRig({ way });
     const publisher = await rig.publisher();

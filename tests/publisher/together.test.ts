@@ -29,9 +29,17 @@ describe.each(WAYS)("events under one key, over %s", (way) => {
       const publish = publisher.publishMany("agent:a1", others, { idempotencyKey: "k" });
       await expect(publish).rejects.toMatchObject({ code: "key_taken", stored: "no" });
     }
-    await publisher.publish("agent:a1", { ...event(3), idempotencyKey: "one" });
-    const publish = publisher.publishMany("agent:a1", events, { idempotencyKey: "one" });
-    await expect(publish).rejects.toMatchObject({ code: "key_taken" });
+    const single = await publisher.publish("agent:a1", { ...event(3), idempotencyKey: "one" });
+    for (const others of [events, [event(9)]]) {
+      const publish = publisher.publishMany("agent:a1", others, { idempotencyKey: "one" });
+      await expect(publish).rejects.toMatchObject({ code: "key_taken" });
+    }
+    // The one event alone is what stands there, whichever way it was published.
+    expect(await publisher.publishMany("agent:a1", [event(3)], { idempotencyKey: "one" })).toEqual([
+      { ...single, duplicate: true },
+    ]);
+    const alone = publisher.publish("agent:a1", { ...event(0), idempotencyKey: "k" });
+    await expect(alone).rejects.toMatchObject({ code: "key_taken" });
     expect(numbersOf(await readLog(rig.nc))).toEqual(upTo(4));
   });
 

@@ -95,7 +95,7 @@ function underKey(events: readonly EventInput[], key: KeyHeaders, isArray: boole
   if (alone.some(({ own }) => own !== undefined && own !== idempotencyKey)) {
     return { problem: "Idempotency-Key and the event's idempotencyKey differ: send one of them" };
   }
-  return { events: alone.map(({ event }) => event), together };
+  return { events: alone.map(({ event }) => event), together: { ...together, compare: false } };
 }
 
 function tooLarge(maxBodyBytes: number): string {

@@ -26,6 +26,8 @@ export interface Attempt {
 /** Events that are one record under one key. */
 export interface Together {
   readonly idempotencyKey: string;
+  /** Whether what stands under the key already must be the same events; default true. It need not be where it is a single event's own. */
+  readonly compare?: boolean;
   readonly attempt?: Attempt | undefined;
 }
 
