@@ -24,6 +24,9 @@ export interface HttpRequest {
 /** What a broker's answer may have at most, bytes: what answers more is no broker. */
 const MAX_ANSWER_BYTES = 1024 * 1024;
 
+/** There was no whole answer in time. */
+export class NoAnswerError extends Error {}
+
 /** A broker's HTTP API, over a few connections that are kept. */
 export class BrokerHttp {
   readonly #base: URL;
@@ -52,7 +55,9 @@ export class BrokerHttp {
    */
   ask({ method, path, headers = {}, body, timeoutMs }: HttpRequest): Promise<HttpAnswer> {
     return new Promise((resolve, reject) => {
-      const url = new URL(`${this.#base.pathname.replace(/\/$/, "")}${path}`, this.#base);
+      const url = new URL(this.#base);
+      // Not resolved against the base: a path that begins with two slashes would be a host, which would get the key.
+      url.pathname = `${this.#base.pathname.replace(/\/+$/, "")}${path}`;
       const length = body === undefined ? {} : { "content-length": String(body.byteLength) };
       const request = this.#request(url, {
         agent: this.#agent,
@@ -60,10 +65,11 @@ export class BrokerHttp {
         headers: { ...headers, ...length, "x-api-key": this.#apiKey, accept: "application/json" },
       });
       const timer = setTimeout(() => {
-        request.destroy(new Error(`the broker at ${this.name} does not answer`));
+        request.destroy(new NoAnswerError(`no answer within ${timeoutMs} ms`));
       }, timeoutMs);
       const fail = (error: Error): void => {
         clearTimeout(timer);
+        if (error instanceof NoAnswerError) reject(error);
         reject(new Error(`the broker at ${this.name} cannot be reached: ${error.message}`, { cause: error }));
       };
       request.on("error", fail);

@@ -3,7 +3,7 @@ import type { EventPayloads } from "@kata/protocol/wire";
 import { type CaptureErrorListener, tell, tellOnce } from "./capture-error.ts";
 import { textsOf } from "./line-cutter.ts";
 import { type CaptureResult, LogFeed } from "./log-feed.ts";
-import type { Publisher } from "./publisher.ts";
+import type { LogPublisher } from "./publisher.ts";
 import { isQuiet } from "./quiet.ts";
 
 type Level = NonNullable<EventPayloads["log_entry"]["level"]>;
@@ -42,7 +42,7 @@ export interface ConsoleCapture extends AsyncDisposable {
  * for it. What is printed because something is published is not captured, see {@link withoutCapture}.
  */
 export function captureConsole(
-  publisher: Publisher,
+  publisher: LogPublisher,
   channel: string,
   options: CaptureConsoleOptions = {},
 ): ConsoleCapture {

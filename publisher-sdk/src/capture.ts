@@ -5,7 +5,7 @@ import type { EventInput } from "./event.ts";
 import type { LineText } from "./line-cutter.ts";
 import { type CaptureResult, LogFeed } from "./log-feed.ts";
 import { LogWritable } from "./log-writable.ts";
-import type { Publisher } from "./publisher.ts";
+import type { LogPublisher } from "./publisher.ts";
 
 export { type CaptureConsoleOptions, type ConsoleCapture, captureConsole } from "./capture-console.ts";
 export type { CaptureErrorListener } from "./capture-error.ts";
@@ -26,7 +26,7 @@ export interface CaptureOptions {
  * does, and finishes when the log has all of it; events are tried for as long as that takes. It has no errors of its own and
  * leaves the publisher open.
  */
-export function createWritable(publisher: Publisher, channel: string, options: CaptureOptions = {}): Writable {
+export function createWritable(publisher: LogPublisher, channel: string, options: CaptureOptions = {}): Writable {
   return writableOf(feedOf(publisher, channel, options), options);
 }
 
@@ -35,7 +35,7 @@ export function createWritable(publisher: Publisher, channel: string, options: C
  * its way. Resolves when it has ended and everything is settled. Rejects with the stream's own error, when what came before is settled.
  */
 export async function captureStream(
-  publisher: Publisher,
+  publisher: LogPublisher,
   channel: string,
   readable: AsyncIterable<string | Uint8Array>,
   options: CaptureOptions = {},
@@ -52,7 +52,7 @@ export async function captureStream(
   return feed.result;
 }
 
-function feedOf(publisher: Publisher, channel: string, options: CaptureOptions): LogFeed {
+function feedOf(publisher: LogPublisher, channel: string, options: CaptureOptions): LogFeed {
   const onError = options.onError ?? tellOnce(`lines for ${channel} were lost`);
   return new LogFeed({ publisher, channel, onError, whenFull: "wait" });
 }

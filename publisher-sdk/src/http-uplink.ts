@@ -1,12 +1,18 @@
 import { parseEventId } from "@kata/protocol/wire";
 import { backoffMs } from "./backoff.ts";
-import type { BrokerHttp, HttpAnswer } from "./broker-http.ts";
+import { type BrokerHttp, type HttpAnswer, NoAnswerError } from "./broker-http.ts";
 import { PublisherError, type PublisherErrorCode } from "./errors.ts";
 import type { OutgoingRecord } from "./record.ts";
 import type { Uplink } from "./uplink.ts";
 
 /** Upper bound of a record over HTTP, which has to be one record at the broker, too, bytes. */
 const MAX_BYTES = 512 * 1024;
+
+/** An attempt that had no answer in time gets twice the time; at most so much, unless it is given more. */
+const MAX_ATTEMPT_MS = 120_000;
+
+/** Nobody's word makes a channel wait for longer than this: what was to take an hour may be over in a minute. */
+const MAX_RETRY_AFTER_MS = 60_000;
 
 /** A broker believes no attempt older than a year; one of which nothing is known may be as old as any. */
 const MAX_SINCE_MS = 365 * 86_400_000;
@@ -17,7 +23,11 @@ interface Flight {
   state: "ready" | "sent";
   dueAt: number;
   failures: number;
+  /** How many attempts in a row had no answer in their time: on a slow way a large body takes longer than that, each time anew. */
+  silent: number;
   problem: string | undefined;
+  /** Whether a broker has answered that it cannot be stored now: while it rests, another channel has its turn. */
+  rests: boolean;
   /** The newest eventId that was known when it was first sent. */
   after: string | undefined;
 }
@@ -25,6 +35,7 @@ interface Flight {
 interface Answer {
   /** Of a stream. */
   readonly published?: unknown;
+  readonly failed?: unknown;
   readonly first?: unknown;
   readonly duplicates?: unknown;
   readonly errors?: readonly { readonly index?: unknown; readonly code?: unknown; readonly message?: unknown }[];
@@ -41,22 +52,31 @@ interface Answer {
 export class HttpUplink implements Uplink {
   readonly maxRecordBytes = MAX_BYTES;
   readonly #http: BrokerHttp;
-  readonly maxInFlight: number;
+  readonly #connections: number;
   readonly #attemptTimeoutMs: number;
+  readonly #patient: boolean;
   /** Ms since 1970, never set back. */
   readonly #now: () => number;
   readonly #flights = new Set<Flight>();
   #inFlight = 0;
+  #resting = 0;
   #problem = "the broker has not answered yet";
   #connected = true;
   #newest: string | undefined;
   #closed = false;
 
-  constructor(http: BrokerHttp, connections: number, attemptTimeoutMs: number, now: () => number) {
+  /** @param patient whether a key that is not valid (any more) is waited for: what a spool keeps outlives the rotation of a key */
+  constructor(http: BrokerHttp, connections: number, attemptTimeoutMs: number, now: () => number, patient: boolean) {
     this.#http = http;
-    this.maxInFlight = connections;
+    this.#patient = patient;
+    this.#connections = connections;
     this.#attemptTimeoutMs = attemptTimeoutMs;
     this.#now = now;
+  }
+
+  /** What rests has no connection. */
+  get maxInFlight(): number {
+    return this.#connections + this.#resting;
   }
 
   get problem(): string {
@@ -72,7 +92,16 @@ export class HttpUplink implements Uplink {
   }
 
   send(record: OutgoingRecord): void {
-    const flight: Flight = { record, state: "ready", dueAt: 0, failures: 0, problem: undefined, after: undefined };
+    const flight: Flight = {
+      record,
+      state: "ready",
+      dueAt: 0,
+      failures: 0,
+      silent: 0,
+      problem: undefined,
+      rests: false,
+      after: undefined,
+    };
     this.#flights.add(flight);
     this.#next();
   }
@@ -95,18 +124,19 @@ export class HttpUplink implements Uplink {
 
   /** Sends what is due, in the order in which it came, over as many connections as there may be. */
   #next(): void {
-    if (this.#inFlight >= this.maxInFlight || this.#closed) return;
+    if (this.#inFlight >= this.#connections || this.#closed) return;
     const now = this.#now();
     for (const flight of this.#flights) {
       if (flight.state !== "ready" || now < flight.dueAt) continue;
       void this.#transmit(flight, now);
-      if (this.#inFlight >= this.maxInFlight) return;
+      if (this.#inFlight >= this.#connections) return;
     }
   }
 
   async #transmit(flight: Flight, now: number): Promise<void> {
     const { record } = flight;
     flight.state = "sent";
+    this.#rest(flight, false);
     this.#inFlight++;
     if (record.attempts++ === 0) {
       record.sentAt = now;
@@ -118,10 +148,12 @@ export class HttpUplink implements Uplink {
         path: `/v1/channels/${record.channel}/events`,
         headers: headersOf(flight, now),
         body: record.data,
-        timeoutMs: this.#attemptTimeoutMs,
+        timeoutMs: this.#timeoutOf(flight),
       });
+      flight.silent = 0;
       if (this.#flights.has(flight)) this.#answered(flight, answer);
     } catch (error) {
+      if (error instanceof NoAnswerError) flight.silent++;
       this.#connected = false;
       this.#problem = error instanceof Error ? error.message : String(error);
       this.#postpone(flight, this.#problem);
@@ -131,19 +163,30 @@ export class HttpUplink implements Uplink {
     }
   }
 
+  #timeoutOf({ silent }: Flight): number {
+    const base = this.#attemptTimeoutMs;
+    return Math.max(base, Math.min(MAX_ATTEMPT_MS, base * 2 ** silent));
+  }
+
   #answered(flight: Flight, { status, body, retryAfterMs }: HttpAnswer): void {
     const answer = (typeof body === "object" && body !== null ? body : {}) as Answer;
-    if ((status === 201 || status === 207) && this.#stored(flight, answer)) return;
+    // All of it can have been stored although its key was revoked meanwhile.
+    const whole = Number(answer.published) + Number(answer.failed) === flight.record.events;
+    if ((status === 201 || status === 207 || whole) && this.#stored(flight, answer)) return;
     const error = answer.error ?? answer.errors?.[0];
     const why = `the broker at ${this.#http.name} answered ${status}${typeof error?.message === "string" ? `: ${error.message}` : ""}`;
     // Whoever stands in between (a gateway, a page for maintenance) answers as it likes, and says nothing of what is stored.
     const code = typeof error?.code === "string" ? finalCodeOf(status, error.code) : undefined;
-    if (code !== undefined || status === 413) {
-      this.#fail(flight, code ?? "too_large", why, code !== undefined);
+    const waits = this.#patient && code === "unauthenticated";
+    if ((code !== undefined && !waits) || status === 413) {
+      // What ended a stream says nothing of the events that were on their way.
+      const ended = answer.published !== undefined && answer.failed !== flight.record.events;
+      this.#fail(flight, code ?? "too_large", why, code !== undefined && !ended);
       return;
     }
     this.#problem = why;
     this.#postpone(flight, why, retryAfterMs);
+    this.#rest(flight, true);
   }
 
   /** Settles the record by a broker's answer. Returns whether it is one. */
@@ -159,7 +202,7 @@ export class HttpUplink implements Uplink {
     this.#connected = true;
     this.#problem = "the broker does not acknowledge";
     this.#newest = first;
-    this.#flights.delete(flight);
+    this.#leave(flight);
     const duplicate = single?.duplicate ?? answer.duplicates !== 0;
     record.succeed(at.epoch, at.seq, duplicate === true, checkOfId(first), refused);
     return true;
@@ -178,15 +221,26 @@ export class HttpUplink implements Uplink {
   #postpone(flight: Flight, problem: string, afterMs = 0): void {
     flight.state = "ready";
     flight.problem = problem;
-    const pauseMs = Math.max(afterMs, backoffMs(flight.failures++));
+    const pauseMs = Math.max(Math.min(afterMs, MAX_RETRY_AFTER_MS), backoffMs(flight.failures++));
     flight.dueAt = this.#now() + pauseMs;
     // The publisher's sweep is too coarse for the first attempts after a short cut.
     if (pauseMs < 250) setTimeout(() => this.#next(), pauseMs + 1);
   }
 
+  #rest(flight: Flight, rests: boolean): void {
+    if (flight.rests === rests) return;
+    flight.rests = rests;
+    this.#resting += rests ? 1 : -1;
+  }
+
+  #leave(flight: Flight): void {
+    this.#rest(flight, false);
+    this.#flights.delete(flight);
+  }
+
   /** @param answered whether the broker itself said that its last attempt was not stored */
   #fail(flight: Flight, code: PublisherErrorCode, why: string, answered = false): void {
-    this.#flights.delete(flight);
+    this.#leave(flight);
     const { attempts, earlier } = flight.record;
     const absent = earlier === undefined && (attempts === 0 || (answered && attempts === 1));
     flight.record.fail(new PublisherError(code, why, { stored: absent ? "no" : "unknown" }));
@@ -204,7 +258,7 @@ function headersOf({ record, after }: Flight, now: number): Record<string, strin
     "kata-publish-id": publishId,
     ...(again
       ? {
-          "kata-attempt": `since=${Math.min(MAX_SINCE_MS, Math.max(1, now - since))}${after === undefined ? "" : `; after=${after}`}`,
+          "kata-attempt": `since=${Math.min(MAX_SINCE_MS, Math.max(1, Math.ceil(now - since)))}${after === undefined ? "" : `; after=${after}`}`,
         }
       : {}),
   };

@@ -32,5 +32,5 @@ export type {
   PublishOptions,
   RecordReport,
 } from "./publish-options.ts";
-export { type ChannelEvent, createPublisher, type Publisher } from "./publisher.ts";
+export { type ChannelEvent, createPublisher, type LogPublisher, type Publisher } from "./publisher.ts";
 export type { PublishOutcome, PublishResult } from "./record.ts";

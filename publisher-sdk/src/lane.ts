@@ -63,6 +63,16 @@ export class Lane {
     return this.#last ?? this.#inFlight;
   }
 
+  /** Resolves when all that is in it now is settled: one behind may be given up before one in front of it. */
+  async settled(): Promise<void> {
+    const left: Promise<void>[] = [];
+    const wait = (record: OutgoingRecord): void => void left.push(new Promise((resolve) => record.onSettled(resolve)));
+    if (this.#inFlight !== undefined) wait(this.#inFlight);
+    if (this.#inOrder && this.#last !== undefined) wait(this.#last);
+    else for (let record = this.#first; record !== undefined; record = record.next) wait(record);
+    await Promise.all(left);
+  }
+
   /** Whether an event that comes now needs a record of its own. */
   opens(bytes: number, timeoutMs: number, key: string | undefined, now: number): boolean {
     const record = this.#last;

@@ -1,7 +1,7 @@
 import { type CaptureErrorListener, tell } from "./capture-error.ts";
 import { PublisherError } from "./errors.ts";
 import type { EventInput } from "./event.ts";
-import type { Publisher } from "./publisher.ts";
+import type { LogPublisher, Publisher } from "./publisher.ts";
 import { withoutCapture } from "./quiet.ts";
 
 /** So much may be on its way before a source has to wait, bytes. */
@@ -15,7 +15,7 @@ const BATCH = 250;
 export type WhenFull = "wait" | "lose";
 
 export interface LogFeedOptions {
-  readonly publisher: Publisher | Promise<Publisher>;
+  readonly publisher: LogPublisher | Promise<LogPublisher>;
   readonly channel: string;
   readonly onError: CaptureErrorListener;
   readonly whenFull: WhenFull;
@@ -53,7 +53,8 @@ export class LogFeed {
   async send(events: readonly EventInput[], bytes: number): Promise<void> {
     if (events.length === 0) return;
     try {
-      this.#publisher ??= await this.#options.publisher;
+      // Which events there are is for the compiler alone.
+      this.#publisher ??= (await this.#options.publisher) as unknown as Publisher;
     } catch (error) {
       this.#lose(error, events.length);
       return;
@@ -70,7 +71,7 @@ export class LogFeed {
   offer(event: EventInput): void {
     const { publisher } = this.#options;
     if (publisher instanceof Promise) throw new TypeError("only a publisher that is there can be offered something");
-    this.#publish(publisher, [event], EVENT_BYTES, undefined);
+    this.#publish(publisher as unknown as Publisher, [event], EVENT_BYTES, undefined);
   }
 
   /** So many events are not taken on. */

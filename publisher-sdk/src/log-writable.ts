@@ -1,6 +1,6 @@
 import { Writable } from "node:stream";
 import type { EventInput } from "./event.ts";
-import { LineCutter, type LineText } from "./line-cutter.ts";
+import { LineCutter, type LineText, textsOf } from "./line-cutter.ts";
 import type { LogFeed } from "./log-feed.ts";
 
 /** What is taken before the writer is told to wait, bytes: enough for the time until a publisher is connected. */
@@ -89,7 +89,15 @@ export class LogWritable extends Writable {
   }
 
   #send(texts: readonly LineText[], bytes: number): Promise<void> {
-    return this.#feed.send(texts.flatMap(this.#eventsOf), bytes);
+    const events = texts.flatMap((text) => {
+      try {
+        return this.#eventsOf(text);
+      } catch {
+        // A line that somebody made so that it cannot be read as more than what it is.
+        return textsOf(text.message).map((payload): EventInput => ({ type: "log_entry", payload }));
+      }
+    });
+    return this.#feed.send(events, bytes);
   }
 }
 

@@ -272,7 +272,8 @@ export class NatsUplink implements Uplink {
   }
 
   #refused(subject: string): void {
-    for (const flight of this.#flights) {
+    // What moves up meanwhile has an answer of its own.
+    for (const flight of [...this.#flights]) {
       if (flight.record.subject === subject && flight.state === "sent") {
         this.#fail(flight, "forbidden", `NATS refuses this publisher ${subject}`, true);
       }

@@ -22,6 +22,7 @@ const MAX_RECORD_EVENTS = 1_000;
 export async function overHttp(url: string, options: PublisherOptions, settings: GivenSettings): Promise<Publisher> {
   const base = new URL(url);
   if (base.username !== "" || base.search !== "") throw new TypeError("a broker's URL has no credentials: give apiKey");
+  if (options.tls !== undefined && base.protocol !== "https:") throw new TypeError("tls demands an https:// URL");
   const http = new BrokerHttp(base, options.apiKey ?? "", CONNECTIONS, await tlsFilesOf(options.tls));
   try {
     const teamId = await askTeam(http, settings.connectTimeoutMs);
@@ -33,7 +34,7 @@ export async function overHttp(url: string, options: PublisherOptions, settings:
     const opened =
       options.spool === undefined ? undefined : await openSpoolAt(options.spool, { ...complete, via: "http" });
     const clock = new SteadyClock();
-    const connect = () => new HttpUplink(http, CONNECTIONS, settings.ackTimeoutMs, clock.now);
+    const connect = () => new HttpUplink(http, CONNECTIONS, settings.ackTimeoutMs, clock.now, opened !== undefined);
     return new QueuedPublisher(complete, clock, connect, opened);
   } catch (error) {
     http.close();

@@ -71,7 +71,8 @@ function takeTraceparent(fields: Fields): string | undefined {
   const given = take(fields, "traceparent", isTraceparent);
   if (given !== undefined) return given as string;
   const { trace_id, span_id, trace_flags = "00" } = fields;
-  const built = `00-${String(trace_id)}-${String(span_id)}-${String(trace_flags)}`;
+  if ([trace_id, span_id, trace_flags].some((part) => typeof part !== "string")) return undefined;
+  const built = `00-${trace_id}-${span_id}-${trace_flags}`;
   if (!isTraceparent(built)) return undefined;
   for (const name of ["trace_id", "span_id", "trace_flags"]) delete fields[name];
   return built;

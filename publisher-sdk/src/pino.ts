@@ -9,7 +9,7 @@ import { LogFeed, type WhenFull } from "./log-feed.ts";
 import { LogWritable } from "./log-writable.ts";
 import { type PublisherOptions, settingsOf } from "./options.ts";
 import { eventsOfPinoLine, type PinoLineOptions } from "./pino-line.ts";
-import { createPublisher, type Publisher } from "./publisher.ts";
+import { createPublisher, type LogPublisher, type Publisher } from "./publisher.ts";
 
 /** What an event has beside what was in pino's line, bytes: the names of its fields. */
 const FRAME_BYTES = 1024;
@@ -39,7 +39,7 @@ export interface PinoTransportOptions
  * A stream for pino in the same thread, `pino(createPinoStream(publisher, channel))`: each line becomes a `log_entry`. The publisher
  * stays the caller's. Before it is closed, `logger.flush(callback)` tells when everything is settled.
  */
-export function createPinoStream(publisher: Publisher, channel: string, options: PinoStreamOptions = {}): Writable {
+export function createPinoStream(publisher: LogPublisher, channel: string, options: PinoStreamOptions = {}): Writable {
   const { whenFull = "lose", onError = tellOnce(lostFor(channel)) } = options;
   const feed = new LogFeed({ publisher, channel, onError, whenFull });
   return new LogWritable({ feed, ...linesOf(options) });
@@ -62,6 +62,8 @@ export default function createPinoTransport(options: PinoTransportOptions): Writ
 
   const stopped = new AbortController();
   const publisher = connect(own, stopped.signal);
+  // Told by the feed when there is something to lose; without a line yet nobody listens.
+  publisher.catch(() => undefined);
   const close = (): Promise<void> =>
     publisher
       .then((connected) => connected.close())

@@ -16,6 +16,8 @@ export interface PipePort {
   /** Whether more than so much is queued, bytes, and how to be told when it is not any more. */
   isOver(bytes: number): boolean;
   room(bytes: number): Promise<void>;
+  /** Calls `listener` when nothing is taken any more; returns how to take that back. */
+  onClosed(listener: () => void): () => void;
 }
 
 /** Publishes what a source gives, and lets it wait while too much is on its way. */
@@ -78,13 +80,16 @@ export async function pipe(port: PipePort, source: Source<EventInput>, options: 
         return { published: port.publish(target, event, published) };
       } catch (error) {
         if (!(error instanceof QueueFullError)) throw error;
-        await room(error.maxQueueBytes / 2);
+        // What is refused may be larger than the half that is free: then it waits until there is less than there was.
+        await room(Math.min(error.maxQueueBytes / 2, error.queuedBytes - 1));
       }
     }
     return undefined;
   };
 
   signal?.addEventListener("abort", abort, { once: true });
+  // The source may be silent for ever, and would not be told.
+  const stop = port.onClosed(() => fail(new PublisherError("closed", "the publisher is closed")));
   let ended = false;
   try {
     if (signal?.aborted === true) abort();
@@ -109,6 +114,7 @@ export async function pipe(port: PipePort, source: Source<EventInput>, options: 
     failure ??= { error };
   }
   signal?.removeEventListener("abort", abort);
+  stop();
   // Not awaited: a generator that waits for something answers only afterwards.
   if (!ended) Promise.resolve(items.return?.()).catch(() => undefined);
   // What is on its way is settled first: whoever is told of a failure can rely on nothing moving any more.

@@ -60,6 +60,9 @@ export interface Publisher<E extends EventMap = AnyEvents> extends AsyncDisposab
   readonly stats: PublisherStats;
 }
 
+/** What takes log entries: a publisher of whatever events, since every one has those of the protocol. */
+export type LogPublisher = Pick<Publisher<object>, "publish" | "publishMany" | "flush">;
+
 /** An event that says where it goes. */
 export type ChannelEvent<E extends EventMap = AnyEvents> = EventInputOf<E> & { readonly channel: string };
 

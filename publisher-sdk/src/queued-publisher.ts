@@ -63,6 +63,8 @@ export class QueuedPublisher implements Publisher {
   #retries = 0;
   /** Who waits until less is queued. */
   #waiting: (() => void)[] = [];
+  /** Who is told when nothing is taken any more. */
+  readonly #pipes = new Set<() => void>();
   #sweeper: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
   #closed = false;
@@ -164,12 +166,16 @@ export class QueuedPublisher implements Publisher {
       maxWindowBytes: this.#settings.maxQueueBytes / 2,
       isOver: (bytes) => this.#queuedBytes > bytes,
       room: (bytes) => this.#room(bytes),
+      onClosed: (listener) => {
+        this.#pipes.add(listener);
+        return () => void this.#pipes.delete(listener);
+      },
     };
     return pipe(port, source, options);
   }
 
   end(channel: string, options: { readonly reason: EndReason } & PublishOptions): Promise<PublishResult> {
-    const { reason, ...how } = options;
+    const { reason, ...how } = options ?? {};
     if (typeof reason !== "string" || reason === "") {
       return Promise.reject(new PublisherError("invalid_event", "a reason is a string that is not empty"));
     }
@@ -183,14 +189,15 @@ export class QueuedPublisher implements Publisher {
 
   async flush(): Promise<void> {
     const settled: Promise<void>[] = [];
-    for (const { tail } of this.#lanes.values()) {
-      if (tail !== undefined) settled.push(new Promise((resolve) => tail.onSettled(resolve)));
-    }
+    for (const lane of this.#lanes.values()) settled.push(lane.settled());
     await Promise.all(settled);
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    if (this.#closing === undefined) {
+      this.#closing = this.#close();
+      for (const tell of this.#pipes) tell();
+    }
     return this.#closing;
   }
 
@@ -259,6 +266,9 @@ export class QueuedPublisher implements Publisher {
 
   /** @throws TypeError for a timeout that is none, PublisherError `aborted` */
   #timeoutOf({ timeoutMs, signal }: PublishOptions): number {
+    if (signal !== undefined && typeof signal?.addEventListener !== "function") {
+      throw new TypeError("signal must be an AbortSignal");
+    }
     if (signal?.aborted === true) throw new PublisherError("aborted", "the signal was aborted before the publish");
     if (timeoutMs === undefined) return this.#settings.publishTimeoutMs;
     if (typeof timeoutMs !== "number" || !(timeoutMs > 0)) throw new TypeError("timeoutMs must be a number over 0");
@@ -432,12 +442,14 @@ export class QueuedPublisher implements Publisher {
 
   #send(record: OutgoingRecord): void {
     if (this.#spool === undefined) return this.#uplink.send(record);
-    this.#spool.commit().then(
+    const spool = this.#spool;
+    const goesOn = () => !this.#closed && this.#clock.now() < record.deadline;
+    spool.ready(record, goesOn).then(
       () => {
         if (!this.#closed) this.#uplink.send(record);
         else record.fail(this.#kept());
       },
-      (error: PublisherError) => record.fail(error),
+      (error: PublisherError) => record.fail(this.#closed && spool.keeps(record) ? this.#kept() : error),
     );
   }
 
@@ -526,6 +538,7 @@ export class QueuedPublisher implements Publisher {
   /** Rejects all that is left: what was never sent first, so that nothing moves up. */
   async #end(code: PublisherErrorCode, why: string): Promise<void> {
     this.#closed = true;
+    for (const tell of this.#pipes) tell();
     this.#stopDraining?.();
     clearInterval(this.#sweeper);
     const left = this.#spool === undefined ? new PublisherError(code, why) : this.#kept();

@@ -37,16 +37,18 @@ export async function openDatabase(directory: string): Promise<Database> {
 export function spoolErrorOf(error: unknown, directory: string, otherwise: "not_writable" | "failed"): SpoolError {
   if (error instanceof SpoolError) return error;
   const { code, text } = reasonOf(error);
-  if (code === "LEVEL_LOCKED") {
-    const why = `the spool ${directory} is in use by another publisher: give each a directory of its own`;
-    return new SpoolError("in_use", why, error);
-  }
+  if (code === "LEVEL_LOCKED") return lockedError(directory, error);
   if (code === "LEVEL_CORRUPTION" || /no such file/i.test(text)) return damaged(directory, text, error);
   if (/no space left|quota exceeded|file too large/i.test(text)) {
     return new SpoolError("full", `the spool ${directory} cannot grow, make room on its disk: ${text}`, error);
   }
   const what = otherwise === "failed" ? "cannot be written" : "cannot be opened";
   return new SpoolError(otherwise, `the spool ${directory} ${what}: ${text}`, error);
+}
+
+export function lockedError(directory: string, cause?: unknown): SpoolError {
+  const why = `the spool ${directory} is in use by another publisher: give each a directory of its own`;
+  return new SpoolError("in_use", why, cause);
 }
 
 /** LevelDB's own error is the cause of what the package throws. */

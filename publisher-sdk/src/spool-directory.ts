@@ -1,4 +1,4 @@
-import { chmod, mkdir, open, readdir } from "node:fs/promises";
+import { chmod, mkdir, open, readdir, realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { damaged, SpoolError } from "./spool-error.ts";
 
@@ -9,9 +9,10 @@ const OWN_FILE = /^(CURRENT|LOCK|LOG|LOG\.old|MANIFEST-\d+|\d+\.(log|ldb|sst|dbt
  * Makes the directory, readable by its owner alone, as it will hold events: what LevelDB creates inside follows the
  * umask, and nobody else gets that far.
  *
+ * @returns its one real name, by which two publishers that share it know of each other
  * @throws SpoolError `not_writable`, `damaged`, `foreign` if it holds something else
  */
-export async function prepareDirectory(directory: string): Promise<void> {
+export async function prepareDirectory(directory: string): Promise<string> {
   try {
     const first = await mkdir(directory, { recursive: true, mode: 0o700 });
     if (first !== undefined) await syncParents(directory, first);
@@ -26,6 +27,7 @@ export async function prepareDirectory(directory: string): Promise<void> {
       throw damaged(directory, "the file CURRENT is missing");
     }
     await chmod(directory, 0o700);
+    return await realpath(directory);
   } catch (error) {
     if (error instanceof SpoolError) throw error;
     const why = error instanceof Error ? error.message : String(error);

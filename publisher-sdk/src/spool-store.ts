@@ -1,5 +1,5 @@
 import type { RecordIdentity } from "./record.ts";
-import { type Change, type Database, openDatabase, spoolErrorOf } from "./spool-database.ts";
+import { type Change, type Database, lockedError, openDatabase, spoolErrorOf } from "./spool-database.ts";
 import { prepareDirectory } from "./spool-directory.ts";
 import { damaged, SpoolError } from "./spool-error.ts";
 import {
@@ -37,6 +37,8 @@ export interface SpoolStore {
    * next commit then, unless it is removed before.
    */
   commit(): Promise<void>;
+  /** How much of a record is on disk: all that was handed in, some of it, or nothing that is known of. */
+  holds(record: RecordIdentity): "all" | "some" | "none";
   /** Commits and lets go of the directory. Rejects if the commit does. */
   close(): Promise<void>;
 }
@@ -52,18 +54,28 @@ export interface OpenedSpool {
  *
  * @throws SpoolError
  */
-export async function openSpool(directory: string, owner: SpoolOwner): Promise<OpenedSpool> {
-  await prepareDirectory(directory);
-  const database = await openDatabase(directory);
+export async function openSpool(given: string, owner: SpoolOwner): Promise<OpenedSpool> {
+  const directory = await prepareDirectory(given);
+  if (inUse.has(directory)) throw lockedError(directory);
+  inUse.add(directory);
+  let database: Database | undefined;
   try {
+    database = await openDatabase(directory);
     const stored = await readStored(database, directory, owner);
     const left = stored.map(({ head, text }) => ({ ...head, lines: text.split("\n") }));
     return { spool: new LevelSpool(database, directory, stored), left };
   } catch (error) {
-    await database.close();
+    await database?.close();
+    inUse.delete(directory);
     throw spoolErrorOf(error, directory, "not_writable");
   }
 }
+
+/**
+ * Directories that this process has open. LevelDB's own lock is by name, so it does not know one directory by two; and it is a lock of
+ * the process: a second attempt to open it, though refused, lets go of the first one's, and another process gets in.
+ */
+const inUse = new Set<string>();
 
 async function readStored(database: Database, directory: string, owner: SpoolOwner): Promise<StoredRecord[]> {
   const mine = ownerLine(owner);
@@ -167,13 +179,22 @@ class LevelSpool implements SpoolStore {
     this.#changed.add(entry);
   }
 
+  holds(record: RecordIdentity): "all" | "some" | "none" {
+    const entry = this.#entries.get(idOf(record));
+    if (entry === undefined || entry.segments === 0) return "none";
+    return entry.waiting === undefined ? "all" : "some";
+  }
+
   commit(): Promise<void> {
     if (this.#closing !== undefined) return Promise.reject(this.#closed());
     return this.#commit();
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#commit().finally(() => this.#database.close());
+    this.#closing ??= this.#commit().finally(async () => {
+      await this.#database.close();
+      inUse.delete(this.#directory);
+    });
     return this.#closing;
   }
 

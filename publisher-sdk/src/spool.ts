@@ -1,5 +1,8 @@
-import { PublisherError } from "./errors.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { backoffMs } from "./backoff.ts";
+import { PublisherError, type Stored } from "./errors.ts";
 import type { OutgoingRecord } from "./record.ts";
+import { SpoolError } from "./spool-error.ts";
 import type { SpooledHead, SpooledRecord, SpoolOwner } from "./spool-left.ts";
 import { type OpenedSpool, openSpool, type SpoolStore } from "./spool-store.ts";
 
@@ -14,6 +17,7 @@ export class Spool {
   readonly #store: SpoolStore;
   readonly #newest: () => string | undefined;
   readonly #heads = new WeakMap<OutgoingRecord, SpooledHead>();
+  readonly #closing = new AbortController();
   #scheduled = false;
 
   constructor({ spool, left }: OpenedSpool, newest: () => string | undefined) {
@@ -52,7 +56,33 @@ export class Spool {
     });
   }
 
+  /**
+   * Resolves when the record may be sent. A disk that takes no more for a while does not cost what it holds already: that waits for
+   * its turn until its time is up.
+   *
+   * @param goesOn asked before each further attempt
+   * @throws PublisherError `spool_failed`
+   */
+  async ready(record: OutgoingRecord, goesOn: () => boolean): Promise<void> {
+    for (let failures = 0; ; failures++) {
+      try {
+        return await this.#store.commit();
+      } catch (error) {
+        const held = this.#store.holds(record.identity) !== "none";
+        // What a full disk refused is not there; after another failure it may be all the same, and would be sent after a crash.
+        if (!held || !goesOn()) throw failed(error, held || !isFull(error) ? "unknown" : "no");
+        await delay(backoffMs(failures), undefined, { signal: this.#closing.signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  /** Whether the next publisher with this spool will send it. */
+  keeps(record: OutgoingRecord): boolean {
+    return this.#store.holds(record.identity) === "all";
+  }
+
   close(): Promise<void> {
+    this.#closing.abort();
     return this.#store.close().catch((error: unknown) => {
       throw failed(error);
     });
@@ -80,7 +110,11 @@ export async function openSpoolAt(directory: string, owner: SpoolOwner): Promise
   });
 }
 
-function failed(error: unknown): PublisherError {
+function isFull(error: unknown): boolean {
+  return error instanceof SpoolError && error.code === "full";
+}
+
+function failed(error: unknown, stored: Stored = "no"): PublisherError {
   const why = error instanceof Error ? error.message : String(error);
-  return new PublisherError("spool_failed", why, { cause: error });
+  return new PublisherError("spool_failed", why, { cause: error, stored });
 }
