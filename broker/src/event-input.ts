@@ -1,14 +1,37 @@
 import { encodeEvent, isEventType, isTraceparent, MAX_EVENT_BYTES, PayloadSchemas } from "@kata/protocol";
 import { z } from "zod";
 
+/** Arrays and objects of a payload may be in each other so deep: far from where writing one would overflow the stack. */
+const MAX_DEPTH = 1_000;
+
+/** zod takes a time without seconds and a fraction of any length. */
+const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/;
+
+/** The first and the last moment that RFC 3339 can write in UTC, milliseconds since 1970. */
+const FIRST_MS = Date.parse("0000-01-01T00:00:00.000Z");
+const LAST_MS = Date.parse("9999-12-31T23:59:59.999Z");
+
 /** One event as it is published over HTTP [HTTP-1]. A line of a stored record is one, too, and may be published again as it is. */
 const EventInputSchema = z.strictObject({
   type: z
     .string()
     .refine(isEventType, { message: "must be [a-z][a-z0-9_.]*, at most 128 characters, and no control type" }),
   payload: z.unknown().refine((payload) => payload !== undefined, { message: "is missing" }),
-  timestamp: z.iso.datetime({ offset: true }).optional(),
-  idempotencyKey: z.string().min(1).max(128).optional(),
+  timestamp: z.iso
+    .datetime({ offset: true })
+    .refine(isTimestamp, {
+      message: "must have seconds, at most nine digits of a fraction, and in UTC a year from 0000 to 9999",
+    })
+    .optional(),
+  idempotencyKey: z
+    .string()
+    .min(1)
+    .max(128)
+    // Whatever has no UTF-8 would all be the same in a hash.
+    .refine((key) => !/\p{Surrogate}/u.test(key), {
+      message: "must be well-formed Unicode: half a surrogate pair is none",
+    })
+    .optional(),
   traceparent: z
     .string()
     .refine(isTraceparent, { message: "must be 00-<32 hex>-<16 hex>-<2 hex>, lower case, and neither id all zeros" })
@@ -20,7 +43,12 @@ export type EventInput = z.infer<typeof EventInputSchema>;
 /** Upper bound of the events of one array, and of one chunk of a stream. */
 export const MAX_EVENTS = 1_000;
 
-/** A text of so few bytes is neither nested too deeply to be written, nor comes to more than an event may have, whatever numbers are in it. */
+/**
+ * So many bytes have events without keys in a record: more are cut into several. A batch of a stream is one record, if possible.
+ */
+export const RECORD_BYTES = 256 * 1024;
+
+/** A text of so few bytes does not come to more than an event may have, whatever numbers are in it. */
 const SMALL_BYTES = 2_048;
 
 /**
@@ -35,6 +63,8 @@ export function parseEvent(
   const parsed = EventInputSchema.safeParse(json);
   if (!parsed.success) return { problem: explain(parsed.error) };
   const { type, payload } = parsed.data;
+  const flaw = flawOf(payload, MAX_DEPTH);
+  if (flaw !== undefined) return { problem: flaw };
   if (Object.hasOwn(PayloadSchemas, type)) {
     const checked = PayloadSchemas[type as keyof typeof PayloadSchemas].safeParse(payload);
     if (!checked.success) return { problem: `payload of ${type}: ${explain(checked.error)}` };
@@ -71,12 +101,28 @@ export function lineBytes({ type, timestamp = NOW, payload, traceparent }: Event
 
 /** [EVENT-5] */
 function tooMuch(event: EventInput): string | undefined {
-  try {
-    return lineBytes(event) > MAX_EVENT_BYTES ? "an event has at most 512 KiB" : undefined;
-  } catch {
-    // Parsing takes any depth, writing does not.
-    return "the payload is nested too deeply";
+  return lineBytes(event) > MAX_EVENT_BYTES ? "an event has at most 512 KiB" : undefined;
+}
+
+/** What reading takes and writing does not, or not as it was: any depth, and numbers that would become null. */
+function flawOf(value: unknown, depth: number): string | undefined {
+  if (typeof value === "number" && !Number.isFinite(value)) return "the payload has a number that no double can hold";
+  if (typeof value !== "object" || value === null) return undefined;
+  if (depth === 0) return `the payload is nested too deeply: at most ${MAX_DEPTH} arrays and objects in each other`;
+  for (const part of Array.isArray(value) ? value : Object.values(value)) {
+    const flaw = flawOf(part, depth - 1);
+    if (flaw !== undefined) return flaw;
   }
+  return undefined;
+}
+
+/** Whether a date-time is one for the log, too, which keeps it in UTC. */
+function isTimestamp(text: string): boolean {
+  if (!RFC3339.test(text)) return false;
+  // An offset leads out of these years alone.
+  if (!text.startsWith("0000") && !text.startsWith("9999")) return true;
+  const ms = Date.parse(text);
+  return ms >= FIRST_MS && ms <= LAST_MS;
 }
 
 function explain(error: z.ZodError): string {

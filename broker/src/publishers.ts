@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { createPublisher, type Publisher, PublisherError } from "@kata/publisher";
 import type { TeamSecrets } from "./auth/team-secrets.ts";
-import type { EventInput } from "./event-input.ts";
+import { type EventInput, RECORD_BYTES } from "./event-input.ts";
 import type { NatsConnection } from "./log/connect.ts";
 import type { EventPublisher, Outcome, PublishFailure, Together } from "./server/publish-port.ts";
 import { StoreUnavailableError } from "./store/bucket.ts";
@@ -73,13 +73,19 @@ export class Publishers {
   async #create(teamId: string): Promise<Publisher> {
     const idempotencySecret = await this.#secrets.secretOf(teamId);
     const publishTimeoutMs = this.#publishTimeoutMs;
-    return await createPublisher({ connection: this.#connection, teamId, idempotencySecret, publishTimeoutMs });
+    return await createPublisher({
+      connection: this.#connection,
+      teamId,
+      idempotencySecret,
+      publishTimeoutMs,
+      maxRecordBytes: RECORD_BYTES,
+    });
   }
 }
 
 /**
- * All of them are handed over in one go, so that they keep their order. Neighbours without a key of their own go
- * together; one that has a key travels, and can fail, alone.
+ * All of them are handed over in one go, so that they keep their order. Neighbours without a key of their own are accepted
+ * together, and fail with the record that they are in; one that has a key travels, and can fail, alone.
  */
 async function publish(
   publisher: Publisher,
@@ -94,7 +100,7 @@ async function publish(
     let end = at + 1;
     if (event.idempotencyKey === undefined) {
       while (end < events.length && events[end]?.idempotencyKey === undefined) end++;
-      parts.push(all(publisher.publishMany(channel, events.slice(at, end)), end - at));
+      parts.push(all(publisher.publishEach(channel, events.slice(at, end)), end - at));
     } else parts.push(one(publisher.publish(channel, event)));
     at = end;
   }

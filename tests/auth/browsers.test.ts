@@ -218,7 +218,8 @@ describe("[CORS-2] a preflight", () => {
       "access-control-allow-origin": APP,
       "access-control-allow-credentials": "true",
       "access-control-allow-methods": "GET, HEAD, POST, PUT, DELETE",
-      "access-control-allow-headers": "authorization, x-api-key, content-type, last-event-id, idempotency-key",
+      "access-control-allow-headers":
+        "authorization, x-api-key, content-type, last-event-id, idempotency-key, kata-idempotency-key, kata-publish-id, kata-attempt",
       "access-control-max-age": "600",
       vary: "origin",
     });

@@ -40,6 +40,15 @@ export class Buckets {
     return this.#buckets.get(key)?.waitMs(now) ?? 0;
   }
 
+  /** As of a {@link TokenBucket}: how much of it was taken, for somebody who can wait. */
+  takeSome(key: string, now: number, amount: number): number {
+    return this.#perSecond === 0 ? amount : this.#of(key, now).takeSome(now, amount);
+  }
+
+  waitForSomeMs(key: string, now: number): number {
+    return this.#buckets.get(key)?.waitForSomeMs(now) ?? 0;
+  }
+
   #of(key: string, now: number): TokenBucket {
     let bucket = this.#buckets.get(key);
     if (bucket === undefined) {

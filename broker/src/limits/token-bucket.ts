@@ -30,6 +30,23 @@ export class TokenBucket {
     return this.#tokens >= 1 ? 0 : (1 - this.#tokens) / this.#perMs;
   }
 
+  /**
+   * Takes for somebody who can wait, and leaves something for those who cannot: from a bucket that is half full or more, a quarter of what
+   * it can hold at most. Returns how much it took.
+   */
+  takeSome(now: number, amount: number): number {
+    if (this.waitForSomeMs(now) > 0) return 0;
+    const taken = Math.min(amount, Math.ceil(this.#most / 4));
+    this.#tokens -= taken;
+    return taken;
+  }
+
+  /** Milliseconds until {@link takeSome} takes something; 0: now. */
+  waitForSomeMs(now: number): number {
+    this.#fill(now);
+    return Math.max(0, this.#most / 2 - this.#tokens) / this.#perMs;
+  }
+
   #fill(now: number): void {
     this.#tokens = Math.min(this.#most, this.#tokens + Math.max(0, now - this.#at) * this.#perMs);
     this.#at = now;

@@ -7,7 +7,7 @@ import { identify } from "./admit.ts";
 import { lookAgain } from "./authenticate.ts";
 import { receiveBody } from "./body.ts";
 import type { Refusal } from "./refusal.ts";
-import { callerOf, channelOf, lengthOf, queryOf } from "./request.ts";
+import { callerOf, channelOf, codingProblem, lengthOf, queryOf } from "./request.ts";
 import { answer, answerHead, answerLast, answerRefusal } from "./respond.ts";
 import type { SessionDeps } from "./session.ts";
 import { EXPLAINED } from "./wire-error.ts";
@@ -46,6 +46,7 @@ export function adminRoute(
   const parameter = channelOf(req);
   const query = queryOf(req);
   const length = lengthOf(req);
+  const problem = codingProblem(req);
   const maxBytes = Math.min(deps.config.maxBodyBytes, MAX_BODY);
   const room = deps.limits.reserve(maxBytes);
   if ("code" in room) {
@@ -58,6 +59,7 @@ export function adminRoute(
     if (identified.refused !== undefined) return identified.refused;
     // A key that is limited to some channels could make one that is not.
     if (!isUnlimited(identified.principal)) return { code: "forbidden", message: EXPLAINED.scope };
+    if (problem !== undefined) return { code: "bad_request", message: problem };
     const share = deps.limits.share(identified.principal, maxBytes);
     if ("code" in share) return share;
     const body = await incoming.read.finally(() => share.leave());

@@ -1,5 +1,6 @@
 import type { HttpResponse } from "uWebSockets.js";
 import { setTimeout as delay } from "node:timers/promises";
+import { BodyBytes } from "./body-bytes.ts";
 
 /**
  * uWebSockets.js closes a request of which fewer than some 16 KiB a second come for ten seconds; pausing and resuming it
@@ -18,8 +19,7 @@ export const READ_BYTES = 512 * 1024;
  */
 export class BodyStream {
   readonly #res: HttpResponse;
-  #queue: Buffer[] = [];
-  #held = 0;
+  readonly #bytes = new BodyBytes();
   #whole: boolean;
   #aborted = false;
   #dropped = false;
@@ -45,8 +45,7 @@ export class BodyStream {
       // Nothing may be paused any more of a request that has its answer.
       if (!this.#dropped && chunk.byteLength > 0) {
         // The chunk dies with this callback.
-        this.#queue.push(Buffer.from(new Uint8Array(chunk)));
-        this.#held += chunk.byteLength;
+        this.#bytes.push(new Uint8Array(chunk));
         if (!isLast) this.#pause();
       }
       // What comes behind the body is not the body's to hold up.
@@ -67,21 +66,17 @@ export class BodyStream {
 
   /** Bytes that were read and not taken. */
   get held(): number {
-    return this.#held;
+    return this.#bytes.length;
   }
 
   /** What has come since, in one piece, `undefined` if nothing has; `whole` and `aborted` say whether more can come. */
   take(): Buffer | undefined {
-    const [first] = this.#queue;
-    const piece = this.#queue.length > 1 ? Buffer.concat(this.#queue) : first;
-    this.#queue = [];
-    this.#held = 0;
-    return piece;
+    return this.#bytes.length === 0 ? undefined : this.#bytes.take();
   }
 
   /** Resolves when something has come, nothing more will, or {@link wake} is called. The socket is read meanwhile. */
   async more(): Promise<void> {
-    if (this.#held > 0 || this.#whole || this.#aborted) return;
+    if (this.held > 0 || this.#whole || this.#aborted) return;
     const woken = new Promise<void>((resolve) => {
       this.#wake = resolve;
     });
@@ -99,9 +94,9 @@ export class BodyStream {
     this.#wake();
   }
 
-  /** For how long nothing has come that was waited for, milliseconds. */
+  /** For how long nothing has come that was waited for, milliseconds; 0 if nothing more will. */
   silentMs(now: number): number {
-    return this.#paused ? 0 : now - this.#cameAt;
+    return this.#paused || this.#whole ? 0 : now - this.#cameAt;
   }
 
   /** Called often: keeps a request alive whose body comes slowly, or is not read for long. */
@@ -117,8 +112,7 @@ export class BodyStream {
    * given before is often lost. Then the request is to be answered.
    */
   async drop(): Promise<void> {
-    this.#dropped = true;
-    this.take();
+    this.#forget();
     const over = new AbortController();
     const tooLong = delay(REST_MS, undefined, { signal: over.signal }).catch(() => undefined);
     let late = false;
@@ -128,6 +122,12 @@ export class BodyStream {
     });
     while (!this.#whole && !this.#aborted && !late) await this.more();
     over.abort();
+    this.leave();
+  }
+
+  /** Keeps nothing of it any more, and waits for nothing: the request is to be answered now, whatever still comes. */
+  leave(): void {
+    this.#forget();
     if (!this.#aborted) this.#resume();
     this.#answered = true;
   }
@@ -135,6 +135,11 @@ export class BodyStream {
   /** Called after each write to the response: one that is not taken whole makes uSockets read again what was paused. */
   stayPaused(): void {
     if (this.#paused && !this.#aborted && !this.#answered) this.#res.pause();
+  }
+
+  #forget(): void {
+    this.#dropped = true;
+    this.take();
   }
 
   #pause(): void {

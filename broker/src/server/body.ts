@@ -1,5 +1,6 @@
 import type { HttpResponse } from "uWebSockets.js";
 import { setTimeout as delay } from "node:timers/promises";
+import { BodyBytes } from "./body-bytes.ts";
 
 /** How long the rest of a body is waited for that nobody wants any more, milliseconds. */
 const REST_MS = 5_000;
@@ -29,7 +30,7 @@ export function receiveBody(res: HttpResponse, maxBytes: number, length: number 
   let aborted = false;
   let whole = length === 0;
   let dropped = false;
-  let chunks: Buffer[] = [];
+  const bytes = new BodyBytes(maxBytes);
   let size = 0;
   let finish = (_outcome: Buffer | "too large" | "aborted"): void => undefined;
   const read = new Promise<Buffer | "too large" | "aborted">((resolve) => {
@@ -38,7 +39,7 @@ export function receiveBody(res: HttpResponse, maxBytes: number, length: number 
   if (whole) finish(Buffer.alloc(0));
   res.onAborted(() => {
     aborted = true;
-    chunks = [];
+    bytes.take();
     finish("aborted");
   });
   res.onData((chunk, isLast) => {
@@ -47,14 +48,12 @@ export function receiveBody(res: HttpResponse, maxBytes: number, length: number 
     if (size > maxBytes) {
       // uWebSockets.js goes on handing on what comes, also after the answer.
       dropped = true;
-      chunks = [];
+      bytes.take();
       return finish("too large");
     }
     // The chunk dies with this callback.
-    if (!dropped) chunks.push(Buffer.from(new Uint8Array(chunk)));
-    if (!isLast) return;
-    finish(Buffer.concat(chunks));
-    chunks = [];
+    if (!dropped) bytes.push(new Uint8Array(chunk));
+    if (isLast) finish(bytes.take());
   });
   return {
     read,
@@ -66,7 +65,7 @@ export function receiveBody(res: HttpResponse, maxBytes: number, length: number 
     },
     async drop() {
       dropped = true;
-      chunks = [];
+      bytes.take();
       const over = new AbortController();
       await Promise.race([read, delay(REST_MS, undefined, { signal: over.signal }).catch(() => undefined)]);
       over.abort();

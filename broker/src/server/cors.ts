@@ -15,7 +15,8 @@ export interface Routes {
 
 const PERMITTED = {
   "access-control-allow-methods": "GET, HEAD, POST, PUT, DELETE",
-  "access-control-allow-headers": "authorization, x-api-key, content-type, last-event-id, idempotency-key",
+  "access-control-allow-headers":
+    "authorization, x-api-key, content-type, last-event-id, idempotency-key, kata-idempotency-key, kata-publish-id, kata-attempt",
   // How long a browser need not ask again, seconds.
   "access-control-max-age": "600",
 };

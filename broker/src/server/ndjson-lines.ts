@@ -1,3 +1,6 @@
+import { BodyBytes } from "./body-bytes.ts";
+import { withoutMark } from "./publish-json.ts";
+
 const LINE_FEED = 10;
 const SPACES: ReadonlySet<number> = new Set([9, 13, 32]);
 
@@ -14,18 +17,19 @@ export interface Line {
  */
 export class LineSplitter {
   readonly #maxBytes: number;
-  #parts: Buffer[] = [];
-  #held = 0;
+  readonly #bytes: BodyBytes;
   #tooLong = false;
+  #begun = false;
   #index = 0;
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
+    this.#bytes = new BodyBytes(maxBytes);
   }
 
   /** Bytes of the line that is not whole yet. */
   get held(): number {
-    return this.#held;
+    return this.#bytes.length;
   }
 
   /** The lines that end in this piece; it must not change while they are in use. */
@@ -45,26 +49,31 @@ export class LineSplitter {
   }
 
   #take(last: Buffer): Line | undefined {
-    const tooLong = this.#tooLong || this.#held + last.length > this.#maxBytes;
-    const bytes = this.#held === 0 ? last : Buffer.concat([...this.#parts, last]);
-    this.#parts = [];
-    this.#held = 0;
+    const whole = this.#whole(last);
+    const bytes = this.#begun || whole === undefined ? whole : withoutMark(whole);
+    this.#begun = true;
     this.#tooLong = false;
-    if (tooLong) return { index: this.#index++, bytes: undefined };
-    return isBlank(bytes) ? undefined : { index: this.#index++, bytes };
+    if (bytes !== undefined && isBlank(bytes)) return undefined;
+    return { index: this.#index++, bytes };
+  }
+
+  /** The line that ends with this; `undefined` if it is too long. */
+  #whole(last: Buffer): Buffer | undefined {
+    if (this.#tooLong || this.#bytes.length + last.length > this.#maxBytes) {
+      this.#bytes.take();
+      return undefined;
+    }
+    if (this.#bytes.length === 0) return last;
+    this.#bytes.push(last);
+    return this.#bytes.take();
   }
 
   #keep(part: Buffer): void {
     if (part.length === 0 || this.#tooLong) return;
-    this.#held += part.length;
-    if (this.#held > this.#maxBytes) {
-      this.#tooLong = true;
-      this.#parts = [];
-      this.#held = 0;
-      return;
-    }
+    this.#tooLong = this.#bytes.length + part.length > this.#maxBytes;
     // A copy: the rest of the piece need not wait with it.
-    this.#parts.push(Buffer.from(part));
+    if (this.#tooLong) this.#bytes.take();
+    else this.#bytes.push(part);
   }
 }
 

@@ -75,6 +75,6 @@ describe("the batches of a stream without a key", () => {
   it("hold only so many bytes", () => {
     const batches = gather(false, Array(300).fill(event("x".repeat(9_900))));
     for (const { bytes } of batches) expect(bytes).toBeLessThanOrEqual(MAX_RECORD_BYTES);
-    expect(batches.length).toBe(6);
+    expect(batches.length).toBe(12);
   });
 });

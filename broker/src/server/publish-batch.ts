@@ -1,8 +1,8 @@
-import { isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
 import { MAX_RECORD_BYTES } from "@kata/protocol/wire";
-import { type EventInput, lineBytes, MAX_EVENTS, parseEvent } from "../event-input.ts";
+import { type EventInput, lineBytes, MAX_EVENTS, parseEvent, RECORD_BYTES } from "../event-input.ts";
 import type { Line } from "./ndjson-lines.ts";
+import { parseJson } from "./publish-json.ts";
 import type { Refusal } from "./refusal.ts";
 
 /** What a line of a stream turned out to be. */
@@ -20,10 +20,12 @@ export interface Batch {
 /**
  * Gathers lines into batches. A stream under an idempotency key is cut by its content alone: into the largest runs of at
  * most 1,000 lines and 512 KiB, so that the same body comes to the same records however it travels [HTTP-10]. Without one, events without
- * keys of their own are gathered, and one that has a key is a batch by itself.
+ * keys of their own are gathered into runs that are one record each, as a rule: where it fails, nothing behind it is on its way yet.
+ * One that has a key is a batch by itself.
  */
 export class Batches {
   readonly #keyed: boolean;
+  readonly #maxCost: number;
   #items: Item[] = [];
   /** What they have in the body, and what they may come to in a record. */
   #bytes = 0;
@@ -31,6 +33,7 @@ export class Batches {
 
   constructor(keyed: boolean) {
     this.#keyed = keyed;
+    this.#maxCost = keyed ? MAX_RECORD_BYTES : RECORD_BYTES;
   }
 
   /** Bytes of the lines that wait. */
@@ -42,11 +45,11 @@ export class Batches {
   add(line: Line): Batch[] {
     const item = readLine(line, this.#keyed);
     const bytes = line.bytes?.length ?? 0;
-    const cost = 1 + (item.event === undefined ? bytes : Math.max(bytes, this.#keyed ? lineBytes(item.event) : bytes));
+    const cost = 1 + (item.event === undefined ? bytes : this.#costOf(item.event, bytes));
     const alone = item.event?.idempotencyKey !== undefined;
     const full: Batch[] = [];
     // The line feed behind the last line is not there.
-    if (alone || this.#cost + cost - 1 > MAX_RECORD_BYTES) full.push(...this.rest());
+    if (alone || this.#cost + cost - 1 > this.#maxCost) full.push(...this.rest());
     this.#items.push(item);
     this.#bytes += bytes;
     this.#cost += cost;
@@ -63,7 +66,15 @@ export class Batches {
     this.#cost = 0;
     return [batch];
   }
+
+  /** What an event may come to in a record. Without a key it need not be the same each time, and is not written to be measured. */
+  #costOf(event: EventInput, bytes: number): number {
+    return this.#keyed ? Math.max(bytes, lineBytes(event)) : bytes + MAX_ADDED;
+  }
 }
+
+/** A line without a timestamp gets one, bytes. */
+const MAX_ADDED = 64;
 
 /** An idempotency key may be so long that no number fits behind it. */
 const MAX_NUMBERED = 112;
@@ -76,14 +87,9 @@ export function batchKey(key: string, n: number): string {
 
 function readLine({ index, bytes }: Line, keyed: boolean): Item {
   if (bytes === undefined) return { index, refusal: { code: "too_large", message: "a line has at most 512 KiB" } };
-  let json: unknown;
-  try {
-    if (!isUtf8(bytes)) throw new SyntaxError("not UTF-8");
-    json = JSON.parse(bytes.toString("utf8"));
-  } catch {
-    return { index, refusal: { code: "invalid_json", message: "the line is not JSON" } };
-  }
-  const parsed = parseEvent(json, bytes.length);
+  const read = parseJson(bytes, "the line");
+  if ("problem" in read) return { index, refusal: { code: "invalid_json", message: read.problem } };
+  const parsed = parseEvent(read.json, bytes.length);
   if ("problem" in parsed) return { index, refusal: { code: "invalid_event", message: parsed.problem } };
   if (keyed && parsed.event.idempotencyKey !== undefined) {
     const message = "an event of a request with an Idempotency-Key has no idempotencyKey of its own";

@@ -1,10 +1,10 @@
 import type { HttpResponse } from "uWebSockets.js";
-import { isUtf8 } from "node:buffer";
 import type { ErrorCode } from "@kata/protocol/wire";
 import { type EventInput, parseEvents } from "../event-input.ts";
 import { admit } from "./admit.ts";
 import { lookAgain } from "./authenticate.ts";
 import { type IncomingBody, receiveBody } from "./body.ts";
+import { NDJSON, parseJson, withoutMark } from "./publish-json.ts";
 import { failureOf, type PublishDeps, type Together } from "./publish-port.ts";
 import { type KeyHeaders, type PublishRequest, togetherOf } from "./publish-request.ts";
 import { type Results, resultsOf } from "./publish-results.ts";
@@ -41,13 +41,14 @@ export function publishBody(res: HttpResponse, request: PublishRequest, deps: Pu
 
 async function publish(
   incoming: IncomingBody,
-  { channel, caller, key }: PublishRequest,
+  { channel, caller, key, problem }: PublishRequest,
   length: number,
   deps: PublishDeps,
 ): Promise<Results | Refusal> {
   const fail = (code: ErrorCode, message: string): Refusal => ({ code, message });
   const admission = await admit(caller, "publish", channel, deps);
   if (admission.refused !== undefined) return admission.refused;
+  if (problem !== undefined) return fail("bad_request", problem);
   if (key !== undefined && "problem" in key) return fail("bad_request", key.problem);
   const share = deps.limits.share(admission.principal, length);
   if ("code" in share) return share;
@@ -58,13 +59,9 @@ async function publish(
   if (refused !== undefined) return refused;
   const limited = deps.limits.publish(principal, body.length);
   if (limited !== undefined) return limited;
-  let json: unknown;
-  try {
-    if (!isUtf8(body)) throw new SyntaxError("not UTF-8");
-    json = JSON.parse(body.toString("utf8"));
-  } catch {
-    return fail("invalid_json", "the body is not JSON: send one event {type, payload} or an array of them");
-  }
+  const read = parseJson(withoutMark(body), "the body");
+  if ("problem" in read) return fail("invalid_json", read.problem);
+  const { json } = read;
   const parsed = parseEvents(json);
   if ("problem" in parsed) return fail("invalid_event", parsed.problem);
   const keyed = key === undefined ? { events: parsed.events } : underKey(parsed.events, key, Array.isArray(json));
@@ -99,5 +96,5 @@ function underKey(events: readonly EventInput[], key: KeyHeaders, isArray: boole
 }
 
 function tooLarge(maxBodyBytes: number): string {
-  return `a body has at most ${maxBodyBytes} bytes: send more as application/x-ndjson, an event a line`;
+  return `a body has at most ${maxBodyBytes} bytes: send more as ${NDJSON[0]}, an event a line`;
 }

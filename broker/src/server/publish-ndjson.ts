@@ -34,7 +34,8 @@ export function publishNdjson(
       const stream = "run" in outcome ? outcome : undefined;
       // Who reads lines is told at once, and ends the body; others read an answer when they have sent all.
       if (stream?.lines?.begun === true && !body.aborted) await stream.lines.write(lastLine(stream));
-      if (stream?.dismissed !== true) await body.drop();
+      if (stream?.dismissed === true) body.leave();
+      else await body.drop();
       if (body.aborted) return;
       if (stream?.lines?.begun === true) return stream.lines.end();
       if (!body.whole) answerLast(res);
@@ -50,10 +51,11 @@ async function publish(
   deps: PublishDeps,
   connections: Set<Connection>,
 ): Promise<PublishStream | Refusal> {
-  const { caller, channel, key, wantsLines } = request;
+  const { caller, channel, key, problem, wantsLines } = request;
   const { limits } = deps;
   const admission = await admit(caller, "publish", channel, deps);
   if (admission.refused !== undefined) return admission.refused;
+  if (problem !== undefined) return { code: "bad_request", message: problem };
   if (key !== undefined && "problem" in key) return { code: "bad_request", message: key.problem };
   const publisher = await deps
     .publisherOf(admission.principal.teamId)

@@ -1,11 +1,11 @@
 import type { HttpRequest, HttpResponse } from "uWebSockets.js";
 import { isUtf8 } from "node:buffer";
 import { parseEventId } from "@kata/protocol/wire";
+import { NDJSON } from "./publish-json.ts";
 import type { Attempt, Together } from "./publish-port.ts";
-import { type Caller, callerOf, channelOf, lengthOf } from "./request.ts";
+import { type Caller, callerOf, channelOf, codingProblem, lengthOf } from "./request.ts";
 import type { SessionDeps } from "./session.ts";
 
-const NDJSON = "application/x-ndjson";
 /** A year: longer ago there was no attempt. */
 const MAX_SINCE_MS = 366 * 86_400_000;
 
@@ -15,6 +15,8 @@ export interface PublishRequest {
   readonly caller: Caller;
   /** The length of the body that it announces, bytes; `undefined` if none. */
   readonly length: number | undefined;
+  /** Why the body cannot be read; `undefined` if it can. */
+  readonly problem: string | undefined;
   /** Whether the body is a stream of events, one a line [HTTP-8]. */
   readonly isStream: boolean;
   /** Whether the client wants a line for each event [HTTP-9]. */
@@ -37,8 +39,9 @@ export function readPublishRequest(res: HttpResponse, req: HttpRequest, { config
     channel: channelOf(req),
     caller: callerOf(res, req, config),
     length: lengthOf(req),
-    isStream: mediaTypesOf(req.getHeader("content-type")).includes(NDJSON),
-    wantsLines: mediaTypesOf(req.getHeader("accept")).includes(NDJSON),
+    problem: codingProblem(req),
+    isStream: namesLines(req.getHeader("content-type")),
+    wantsLines: namesLines(req.getHeader("accept")),
     key: readKeyHeaders(
       {
         key: req.getHeader("idempotency-key"),
@@ -103,7 +106,8 @@ function decodeKey(encoded: string): string | undefined {
   return key.length >= 1 && key.length <= 128 ? key : undefined;
 }
 
-/** The media types of a header, without their parameters. */
-function mediaTypesOf(header: string): string[] {
-  return header.split(",").map((each) => (each.split(";")[0] ?? "").trim().toLowerCase());
+/** Whether one of a header's media types, whatever their parameters, is that of a stream of lines. */
+function namesLines(header: string): boolean {
+  const types: readonly string[] = NDJSON;
+  return header.split(",").some((each) => types.includes((each.split(";")[0] ?? "").trim().toLowerCase()));
 }

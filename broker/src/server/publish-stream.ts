@@ -3,6 +3,7 @@ import { setTimeout as delay, setImmediate as turn } from "node:timers/promises"
 import { MAX_EVENT_BYTES, MAX_RECORD_BYTES } from "@kata/protocol/wire";
 import type { Principal } from "../auth/principal.ts";
 import type { Revocation } from "../auth/revocation.ts";
+import type { EventInput } from "../event-input.ts";
 import { type BodyStream, READ_BYTES } from "./body-stream.ts";
 import type { Connection } from "./connection.ts";
 import { Lease } from "./lease.ts";
@@ -59,6 +60,8 @@ export class PublishStream implements Connection {
   #ended: Refusal | undefined;
   readonly #over = new AbortController();
   #dismissed = false;
+  /** Whether the body was read to its end, and all of it handed over. */
+  #complete = false;
   #ownerAt: number;
 
   constructor(res: HttpResponse, body: BodyStream, options: PublishStreamOptions) {
@@ -116,6 +119,8 @@ export class PublishStream implements Connection {
 
   dismiss(): void {
     this.#dismissed = true;
+    // What becomes of the last batch is known before the broker is gone.
+    if (this.#complete) return;
     this.#end({ code: "unavailable", message: "the broker restarts: go on in a new request", retryAfterMs: 1_000 });
   }
 
@@ -136,19 +141,23 @@ export class PublishStream implements Connection {
     const last = this.#splitter.end();
     if (last !== undefined) await this.#send(this.#batches.add(last));
     await this.#send(this.#batches.rest());
+    this.#complete = true;
   }
 
   async #takeApart(piece: Buffer): Promise<void> {
     this.#piece = piece.length;
-    await this.#pace(piece.length);
-    for (const line of this.#splitter.push(piece)) {
-      if (this.#ended !== undefined) break;
-      const full = this.#batches.add(line);
-      if (full.length > 0) await this.#send(full);
+    for (let at = 0; at < piece.length && this.#ended === undefined; ) {
+      const paid = await this.#pace(piece.length - at);
+      for (const line of this.#splitter.push(piece.subarray(at, at + paid))) {
+        if (this.#ended !== undefined) break;
+        const full = this.#batches.add(line);
+        if (full.length > 0) await this.#send(full);
+      }
+      at += paid;
+      // Whoever sends line by line has each published at once.
+      if (this.#options.key === undefined) await this.#send(this.#batches.rest());
     }
     this.#piece = 0;
-    // Whoever sends line by line has each published at once.
-    if (this.#options.key === undefined) await this.#send(this.#batches.rest());
   }
 
   /** Waits for the batch before: a batch that fails has nothing behind it. */
@@ -181,8 +190,35 @@ export class PublishStream implements Connection {
     return togetherOf(key, batchKey(key.idempotencyKey, n), performance.now());
   }
 
+  /** What became of the events, up to the first of which nothing is known: there are no more of them then. */
+  async #store(events: readonly EventInput[], together?: Together): Promise<readonly Outcome[]> {
+    const outcomes = await this.#storeOnce(events, together);
+    if (together !== undefined || outcomes.some((each) => this.#isUnknown(each))) return outcomes;
+    // One line that the log refuses takes its record's others with it. Those at the end can be tried in smaller records, in their order.
+    const from = outcomes.findLastIndex((each) => !this.#isRefused(each)) + 1;
+    const refused = events.slice(from);
+    if (refused.length < 2) return outcomes;
+    const half = Math.ceil(refused.length / 2);
+    const stored = outcomes.slice(0, from);
+    for (const part of [refused.slice(0, half), refused.slice(half)]) {
+      if (this.#ended !== undefined || stored.some((each) => this.#isUnknown(each))) break;
+      stored.push(...(await this.#store(part)));
+    }
+    return stored;
+  }
+
+  #isUnknown(outcome: Outcome): boolean {
+    return "error" in outcome && !this.#isRefused(outcome);
+  }
+
+  /** Whether the log does not take the event as it is; that can be for its neighbours. */
+  #isRefused(outcome: Outcome): boolean {
+    const code = "error" in outcome ? this.#options.deps.publishErrorOf(outcome.error)?.code : undefined;
+    return code === "invalid_event" || code === "too_large";
+  }
+
   /** Tries again for a while where there was no room; nothing had been accepted then. */
-  async #store(events: Parameters<EventPublisher["publish"]>[1], together?: Together): Promise<readonly Outcome[]> {
+  async #storeOnce(events: readonly EventInput[], together?: Together): Promise<readonly Outcome[]> {
     const { channel, publisher, deps } = this.#options;
     const until = performance.now() + deps.config.publishTimeoutMs;
     for (;;) {
@@ -200,6 +236,8 @@ export class PublishStream implements Connection {
     let at = 0;
     for (const { index, event, refusal } of items) {
       const outcome = event === undefined ? undefined : outcomes[at++];
+      // It ended before this one's turn.
+      if (event !== undefined && outcome === undefined) break;
       if (outcome !== undefined && !("error" in outcome)) {
         this.tally.stored(index, outcome);
         const { eventId, duplicate } = outcome;
@@ -218,14 +256,15 @@ export class PublishStream implements Connection {
     return told;
   }
 
-  /** [LIMIT-4] Whoever is beyond the limit waits. */
-  async #pace(bytes: number): Promise<void> {
+  /** [LIMIT-4] Whoever is beyond the limit waits. Resolves with how many of the bytes may go on; 0 where it has ended. */
+  async #pace(bytes: number): Promise<number> {
     const { limits } = this.#options.deps;
-    let waitMs = limits.pace(this.#lease.principal, bytes);
-    while (waitMs > 0 && this.#ended === undefined) {
-      await this.#wait(waitMs);
-      waitMs = limits.pace(this.#lease.principal, bytes);
+    while (this.#ended === undefined) {
+      const { taken, waitMs } = limits.pace(this.#lease.principal, bytes);
+      if (taken > 0) return taken;
+      await this.#wait(Math.ceil(waitMs));
     }
+    return 0;
   }
 
   async #wait(ms: number): Promise<void> {

@@ -32,6 +32,20 @@ export function lengthOf(req: HttpRequest): number | undefined {
   return /^\d+$/.test(length) ? Number(length) : undefined;
 }
 
+/** What is wrong with how the body is coded: it is taken as it is, in chunks or not; `undefined` if nothing is. */
+export function codingProblem(req: HttpRequest): string | undefined {
+  for (const [name, plain] of [
+    ["content-encoding", "identity"],
+    ["transfer-encoding", "chunked"],
+  ] as const) {
+    const coding = req.getHeader(name).trim().toLowerCase();
+    if (coding !== "" && coding !== plain) {
+      return `send the body uncompressed: ${name} ${coding.slice(0, 40)} is not supported`;
+    }
+  }
+  return undefined;
+}
+
 /** @param bearer credentials that came as a subprotocol */
 export function callerOf(
   res: HttpResponse,

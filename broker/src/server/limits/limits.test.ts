@@ -22,6 +22,17 @@ describe("a token bucket", () => {
     expect(bucket.take(3_000, 1)).toBe(false);
     expect(bucket.take(3_002, 1)).toBe(true);
   });
+
+  it("[LIMIT-4] leaves something for those who cannot wait: half, less a quarter at a time for those who can", () => {
+    const bucket = new TokenBucket(1_000, 2_000, 0);
+    expect([bucket.takeSome(0, 100), bucket.takeSome(0, 5_000), bucket.takeSome(0, 5_000)]).toEqual([100, 500, 500]);
+    // 900 are left, 1,000 are half.
+    expect([bucket.takeSome(0, 5_000), bucket.waitForSomeMs(0)]).toEqual([0, 100]);
+    expect([bucket.take(0, 400), bucket.take(0, 400)]).toEqual([true, true]);
+    expect(bucket.waitForSomeMs(0)).toBe(900);
+    expect(bucket.takeSome(900, 5_000)).toBe(500);
+    expect(bucket.take(900, 400)).toBe(true);
+  });
 });
 
 describe("buckets by key", () => {

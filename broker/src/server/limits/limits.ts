@@ -165,11 +165,14 @@ export class Limits {
     );
   }
 
-  /** The same for a body that can be made to wait: milliseconds until it may go on, 0 if it may now. */
-  pace(principal: Principal, bytes: number): number {
+  /**
+   * The same for a body that can be made to wait: how many of the bytes may go on now, and in how many milliseconds more may. What it
+   * leaves is for bodies that would be refused.
+   */
+  pace(principal: Principal, bytes: number): { readonly taken: number; readonly waitMs: number } {
     const now = performance.now();
     const who = principalKey(principal);
-    return this.#bytes.take(who, now, bytes) ? 0 : this.#bytes.waitMs(who, now);
+    return { taken: this.#bytes.takeSome(who, now, bytes), waitMs: this.#bytes.waitForSomeMs(who, now) };
   }
 
   /** Room for a body of at most so many bytes, which must be given back. */
