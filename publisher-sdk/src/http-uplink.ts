@@ -60,6 +60,8 @@ export class HttpUplink implements Uplink {
   readonly #flights = new Set<Flight>();
   #inFlight = 0;
   #resting = 0;
+  /** What flights have learnt of the way: those behind them need not learn it anew. */
+  #silent = 0;
   #problem = "the broker has not answered yet";
   #connected = true;
   #newest: string | undefined;
@@ -143,6 +145,7 @@ export class HttpUplink implements Uplink {
       flight.after = record.earlier === undefined ? this.#newest : record.earlier.after;
     }
     try {
+      const at = this.#now();
       const answer = await this.#http.ask({
         method: "POST",
         path: `/v1/channels/${record.channel}/events`,
@@ -151,9 +154,10 @@ export class HttpUplink implements Uplink {
         timeoutMs: this.#timeoutOf(flight),
       });
       flight.silent = 0;
+      if (this.#silent > 0 && this.#now() - at < this.#attemptTimeoutMs) this.#silent--;
       if (this.#flights.has(flight)) this.#answered(flight, answer);
     } catch (error) {
-      if (error instanceof NoAnswerError) flight.silent++;
+      if (error instanceof NoAnswerError) this.#silent = Math.max(this.#silent, ++flight.silent);
       this.#connected = false;
       this.#problem = error instanceof Error ? error.message : String(error);
       this.#postpone(flight, this.#problem);
@@ -165,7 +169,7 @@ export class HttpUplink implements Uplink {
 
   #timeoutOf({ silent }: Flight): number {
     const base = this.#attemptTimeoutMs;
-    return Math.max(base, Math.min(MAX_ATTEMPT_MS, base * 2 ** silent));
+    return Math.max(base, Math.min(MAX_ATTEMPT_MS, base * 2 ** Math.max(silent, this.#silent)));
   }
 
   #answered(flight: Flight, { status, body, retryAfterMs }: HttpAnswer): void {

@@ -1,10 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { createPublisher } from "@kata/publisher";
 import type { PinoTransportOptions } from "@kata/publisher/pino";
-import { createPinoStream } from "@kata/publisher/pino";
+import createPinoTransport, { createPinoStream } from "@kata/publisher/pino";
 import { pino } from "pino";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { freePort } from "../support/free-port.ts";
 import { readLog } from "../support/stream.ts";
 import { createRig, TEAM } from "./rig.ts";
@@ -44,6 +45,15 @@ function startApp(options: Partial<PinoTransportOptions>, before: number, after 
 
 async function logged(nc: Parameters<typeof readLog>[0]): Promise<Logged[]> {
   return (await readLog(nc)).flatMap(({ lines }) => lines.map((line) => JSON.parse(line) as Logged));
+}
+
+/** The rejections that nobody handles from here on, until the test has ended. */
+function unhandledRejections(): readonly unknown[] {
+  const unhandled: unknown[] = [];
+  const listen = (reason: unknown) => void unhandled.push(reason);
+  process.on("unhandledRejection", listen);
+  onTestFinished(() => void process.off("unhandledRejection", listen));
+  return unhandled;
 }
 
 describe("pino's transport", () => {
@@ -130,6 +140,21 @@ describe("pino's transport", () => {
     expect(stderr).toContain("kata: 1001 log entries for spec:s.1 are not known to be in the log");
   });
 
+  test("a key that is refused before there is a line is no unhandled rejection", async () => {
+    await using rig = await createRig({ way: "http" });
+    const unhandled = unhandledRejections();
+    const refused = { url: `http://127.0.0.1:${rig.proxy.port}`, apiKey: "kat_live_t1_nottherightkey0" };
+    const answered = rig.proxy.passes("401", "server");
+    const transport = createPinoTransport({ channel: CHANNEL, ...refused });
+    await answered;
+    // What comes to the same takes a way there and back, so the transport has been told by then.
+    await expect(createPublisher(refused)).rejects.toMatchObject({ code: "unauthenticated" });
+    expect(unhandled).toEqual([]);
+    transport.end();
+    await once(transport, "close");
+    expect(unhandled).toEqual([]);
+  });
+
   test("options that no publisher can have are an error at the start", async () => {
     await using app = startApp({ servers: "127.0.0.1:1" }, 1, 1);
     expect(await app.ended).toMatchObject({ code: 1, stderr: expect.stringContaining("teamId must match") });
@@ -174,6 +199,28 @@ describe("a pino line as an event", () => {
       fields: { err: { type: "Error", message: "broken", stack: expect.stringContaining("pino.test.ts") } },
     });
   });
+
+  test.each([
+    ["cannot be written as text", { toString: 1 }],
+    ["is a list", ["0af7651916cd43dd8448eb211c80319c"]],
+  ])(
+    "a trace_id that %s is a field like any other, and nothing stands still",
+    async (_, trace_id) => {
+      await using rig = await createRig();
+      const unhandled = unhandledRejections();
+      const stream = createPinoStream(await rig.publisher(), CHANNEL);
+      const traced = { trace_id, span_id: "b7ad6b7169203331" };
+      stream.write(`${JSON.stringify({ level: 30, time: 1_700_000_000_000, msg: "traced", ...traced })}\n`);
+      stream.end(`${JSON.stringify({ level: 30, time: 1_700_000_000_001, msg: "next" })}\n`);
+      await once(stream, "finish");
+      const events = await logged(rig.nc);
+      expect(events.map(({ payload }) => payload.message)).toEqual(["traced", "next"]);
+      expect(events[0]?.payload.fields).toEqual(traced);
+      expect(events[0]).not.toHaveProperty("traceparent");
+      expect(unhandled).toEqual([]);
+    },
+    6_000,
+  );
 
   test("in the same thread, what the queue cannot hold is lost and reported, and the rest goes on", async () => {
     await using rig = await createRig();

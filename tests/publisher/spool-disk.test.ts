@@ -1,0 +1,88 @@
+import { ClassicLevel } from "classic-level";
+import { describe, expect, test, vi } from "vitest";
+import { readLog } from "../support/stream.ts";
+import { createTempDirectory } from "../support/temp-directory.ts";
+import { createRig, numbersOf, upTo } from "./rig.ts";
+
+const event = (i: number) => ({ type: "log_entry", payload: { message: "m", i } });
+const turn = () => new Promise<void>((next) => setImmediate(next));
+
+const NO_SPACE = "IO error: 000003.log: No space left on device";
+const BROKEN = "IO error: 000003.log: Input/output error";
+
+/** A disk that takes nothing more until it is disposed. */
+function brokenDisk(why = NO_SPACE) {
+  let refused = 0;
+  const refuse = async () => {
+    refused++;
+    throw new Error(why);
+  };
+  const batch = vi.spyOn(ClassicLevel.prototype, "batch").mockImplementation(refuse as never);
+  return {
+    /** How many writes it has refused. */
+    get refused() {
+      return refused;
+    },
+    [Symbol.dispose]: () => batch.mockRestore(),
+  };
+}
+
+describe.each(["user", "http"] as const)("over %s", (way) => {
+  test("what spooled() has promised is stored although the disk is full for a moment", async () => {
+    await using rig = await createRig({ way });
+    await using directory = await createTempDirectory();
+    const publisher = await rig.publisher({ spool: directory.path, ackTimeoutMs: 60_000 });
+    await publisher.publish("agent:a1", event(0));
+    rig.proxy.pause();
+    // Records of their own, as an outage of hours brings about.
+    const all = upTo(20).map((i) => publisher.publish("agent:a1", { ...event(i + 1), idempotencyKey: `k${i}` }));
+    const outcomes = Promise.allSettled(all);
+    await publisher.spooled();
+    {
+      using disk = brokenDisk();
+      rig.proxy.resume();
+      await all[0];
+      // The next one's turn.
+      await vi.waitFor(() => expect(disk.refused).toBeGreaterThan(3), { timeout: 5_000 });
+    }
+    for (const outcome of await outcomes) expect(outcome).toMatchObject({ value: { duplicate: false } });
+    expect(numbersOf(await readLog(rig.nc))).toEqual(upTo(21));
+  });
+
+  test("what was told to be kept is sent by the next publisher, and what was not stored is not", async () => {
+    await using rig = await createRig({ way });
+    await using directory = await createTempDirectory();
+    const spool = directory.path;
+    const first = await rig.publisher({ spool, ackTimeoutMs: 60_000, closeTimeoutMs: 50 });
+    await first.publish("agent:a1", event(0));
+    rig.proxy.pause();
+    const sent = first.publish("agent:a1", event(1));
+    await turn();
+    const kept = first.publish("agent:a1", event(2));
+    await first.spooled();
+    {
+      using _ = brokenDisk();
+      const refused = first.publish("team:t1", event(3));
+      await expect(refused).rejects.toMatchObject({ code: "spool_failed", stored: "no" });
+      rig.proxy.resume();
+      await sent;
+      const told = expect(kept).rejects.toMatchObject({ code: "spooled", stored: "unknown" });
+      await Promise.allSettled([first.close()]);
+      await told;
+    }
+    const second = await rig.publisher({ spool });
+    await second.flush();
+    expect(numbersOf(await readLog(rig.nc, "kata.team.t1.agent.a1"))).toEqual([0, 1, 2]);
+    expect(await readLog(rig.nc, "kata.team.t1")).toEqual([]);
+  });
+});
+
+test("a disk that fails otherwise may hold what it refused: that is not told to be absent", async () => {
+  await using rig = await createRig();
+  await using directory = await createTempDirectory();
+  const publisher = await rig.publisher({ spool: directory.path });
+  await publisher.publish("agent:a1", event(0));
+  using _ = brokenDisk(BROKEN);
+  const refused = publisher.publish("agent:a1", event(1));
+  await expect(refused).rejects.toMatchObject({ code: "spool_failed", stored: "unknown" });
+});
