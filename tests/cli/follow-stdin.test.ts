@@ -86,6 +86,26 @@ describe("kata publish --follow -", () => {
     expect((await eventsInLog(nats)).map(({ payload }) => payload)).toEqual([{ taskId: "1" }, { taskId: "6" }]);
   });
 
+  it("of another type, a byte order mark before everything is nothing; of log_entry it is kept, as everything is", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    const bytes = '\ufeff{"taskId":"1"}\n\ufeff{"taskId":"2"}\n';
+    await using typed = kata([...FOLLOW, "--type", "task_completed"], publishing(nats));
+    typed.child.stdin.end(bytes);
+    expect(await typed.ended).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^kata: line 2 was not published/),
+    });
+    await using lines = kata(FOLLOW, publishing(nats));
+    lines.child.stdin.end(bytes);
+    expect(await lines.ended).toMatchObject({ code: 0 });
+    expect((await eventsInLog(nats)).map(({ payload }) => payload)).toEqual([
+      { taskId: "1" },
+      { message: '\ufeff{"taskId":"1"}' },
+      { message: '\ufeff{"taskId":"2"}' },
+    ]);
+  });
+
   it("nothing at all is no lines and no error", async () => {
     await using nats = await startNats();
     await using publish = kata(FOLLOW, publishing(nats));

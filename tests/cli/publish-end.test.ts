@@ -1,4 +1,4 @@
-import { appendFile, writeFile } from "node:fs/promises";
+import { appendFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { startBroker } from "../support/broker.ts";
@@ -57,6 +57,93 @@ describe("[EVENT-6] kata publish --end", () => {
     publish.child.kill("SIGTERM");
     expect(await publish.ended).toMatchObject({ code: 0 });
     expect(await eventsInLog(nats)).toMatchObject([line("1"), line("2"), line("unfinished"), ended("cancelled")]);
+  });
+
+  it("says failed of a stream that lacks a line, whatever else was asked for, as does the exit code; readers see it", async () => {
+    await using nats = await startNats();
+    await using broker = await startBroker({ nats });
+    const args = ["publish", CHANNEL, "--follow", "-", "--type", "deploy.step", "--end", "completed"];
+    await using publish = kata(args, publishing(nats));
+    publish.child.stdin.end('{"a":1}\nnot json\n{"a":2}\n');
+    const { code, stderr } = await publish.ended;
+    expect({ code, last: stderr.split("\n").at(-2) }).toEqual({ code: 1, last: "kata: 2 lines published, 1 not" });
+    expect((await eventsInLog(nats)).at(-1)).toMatchObject(ended("failed"));
+    await using tail = kata(["tail", CHANNEL, "--json", "--rewind", "all", "--until-end"], reading(broker));
+    expect(await tail.ended).toMatchObject({ code: 3 });
+  });
+
+  it("says failed where lines were lost before they could be read", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using directory = await tempDirectory();
+    const file = join(directory.path, "build.log");
+    const state = `${file}.state`;
+    await writeFile(file, "1\n2\n");
+    const args = ["publish", CHANNEL, "--follow", file, "--state", state];
+    await using first = kata(args, publishing(nats));
+    await eventually(() => eventsInLog(nats)).toMatchObject([line("1"), line("2")]);
+    first.child.kill("SIGTERM");
+    expect(await first.ended).toMatchObject({ code: 0 });
+    await writeFile(file, "3\n");
+    await using second = kata([...args, "--end"], publishing(nats));
+    await eventually(() => eventsInLog(nats)).toMatchObject([line("1"), line("2"), line("3")]);
+    second.child.kill("SIGTERM");
+    const { code, stderr } = await second.ended;
+    expect({ code, stderr: stderr.split("\n") }).toEqual({
+      code: 1,
+      stderr: [
+        `kata: what stood in ${file} behind byte 4 is not to be found: lines may be missing`,
+        "kata: 1 lines published, 1 not",
+        "",
+      ],
+    });
+    expect((await eventsInLog(nats)).at(-1)).toMatchObject(ended("failed"));
+  });
+
+  it("says failed where a file was cut before it was read", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using directory = await tempDirectory();
+    const file = join(directory.path, "build.log");
+    await writeFile(file, "1\n");
+    await using publish = kata(["publish", CHANNEL, "--follow", file, "--end"], publishing(nats));
+    await eventually(() => eventsInLog(nats)).toMatchObject([line("1")]);
+    nats.suspend();
+    // More than is read ahead of a log that does not answer.
+    await appendFile(file, `${"x".repeat(99)}\n`.repeat(60_000));
+    await publish.until(({ stderr }) => stderr.includes("the log does not answer"));
+    await truncate(file, 0);
+    await appendFile(file, "last\n");
+    nats.resume();
+    await eventually(async () => (await eventsInLog(nats)).at(-1)).toMatchObject(line("last"));
+    publish.child.kill("SIGTERM");
+    expect(await publish.ended).toMatchObject({ code: 1, stderr: expect.stringContaining("lines are missing") });
+    expect((await eventsInLog(nats)).at(-1)).toMatchObject(ended("failed"));
+  });
+
+  it("is waited for as a line is, and said so, where the log does not answer", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using publish = kata(["publish", CHANNEL, "--follow", "-", "--end"], publishing(nats));
+    publish.child.stdin.write("1\n");
+    await eventually(() => eventsInLog(nats)).toMatchObject([line("1")]);
+    nats.suspend();
+    publish.child.stdin.end();
+    await publish.until(({ stderr }) => stderr.includes("does not answer"));
+    publish.child.kill("SIGINT");
+    await publish.until(({ stderr }) => stderr.includes("once more"));
+    publish.child.kill("SIGTERM");
+    const { code, stderr } = await publish.ended;
+    expect({ code, stderr: stderr.split("\n") }).toEqual({
+      code: 1,
+      stderr: [
+        "kata: 1 lines published",
+        "kata: the log does not answer, the end of the stream waits, trying until it has it",
+        "kata: waiting for the log to have the end of the stream; stop once more to give it up",
+        "kata: stopped without waiting: the end of the stream was not acknowledged",
+        "",
+      ],
+    });
   });
 
   it("is not said of a stream that could not be read to its end", async () => {

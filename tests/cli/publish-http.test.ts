@@ -18,6 +18,18 @@ describe("kata publish to a broker over HTTP", () => {
     expect(await messagesOf(nats)).toEqual(["one", "two", "three\r"]);
   });
 
+  it.each([
+    ["as tail takes it", (url: string) => url],
+    ["with a slash behind", (url: string) => `${url}/`],
+  ])("takes the broker's WebSocket URL %s", async (_, urlOf) => {
+    await using nats = await startNats();
+    await using broker = await startBroker({ nats });
+    const args = ["publish", CHANNEL, "--data", '{"message":"one"}', "--url", urlOf(broker.wsUrl)];
+    await using publish = kata(args, { KATA_API_KEY: broker.apiKey });
+    expect(await publish.ended).toMatchObject({ code: 0, stderr: "" });
+    expect(await messagesOf(nats)).toEqual(["one"]);
+  });
+
   it("waits for a broker that is gone, and goes on after a kill, with each line once", async () => {
     await using nats = await startNats();
     await using broker = await spawnBroker({ nats });
@@ -43,6 +55,16 @@ describe("kata publish to a broker over HTTP", () => {
   it.each([
     ["two places", ["--url", "http://h", "--nats", "nats://n"], /give --url for a broker or --nats for NATS, not both/],
     ["no broker's URL", ["--url", "nats://n"], /--url takes where the broker is: https:\/\/host, or ws:/],
+    [
+      "a user",
+      ["--url", "http://me:secret@h"],
+      /^kata: the broker's URL (?!.*secret).+ takes no user, password or query: give the API key as /,
+    ],
+    [
+      "a query",
+      ["--url", "ws://h/ws?token=secret"],
+      /^kata: the broker's URL (?!.*secret).+ takes no user, password or query: /,
+    ],
     ["a broker that is not there", ["--url", "http://127.0.0.1:1"], /127\.0\.0\.1:1/],
   ])("%s: one clear line and exit code 1", async (_, args, about) => {
     const given = ["publish", CHANNEL, "--data", '{"message":"x"}', "--api-key", "k", ...args];

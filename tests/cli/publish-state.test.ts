@@ -1,11 +1,25 @@
-import { appendFile, copyFile, readFile, rename, truncate, unlink, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import {
+  appendFile,
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rmdir,
+  truncate,
+  unlink,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
 import { nanos } from "@nats-io/transport-node";
 import { describe, expect, it } from "vitest";
 import { startNats, type TestNats } from "../support/nats.ts";
 import { REPEAT, seededRandom } from "../support/random.ts";
-import { ensureTestStream } from "../support/stream.ts";
-import { CHANNEL, eventually, type Kata, kata, messagesOf, publishing, tempDirectory } from "./rig.ts";
+import { ensureTestStream, recreateTestStream } from "../support/stream.ts";
+import { CHANNEL, eventsInLog, eventually, type Kata, kata, messagesOf, publishing, tempDirectory } from "./rig.ts";
 
 const repeats = Array.from({ length: REPEAT }, (_, i) => i + 1);
 
@@ -25,6 +39,13 @@ function following(nats: TestNats, directory: { readonly path: string }) {
       return text === undefined ? undefined : (JSON.parse(text) as { sent: unknown[] }).sent.length;
     },
   };
+}
+
+/** The number of a process that has ended. */
+async function pidOfNobody(): Promise<number> {
+  const child = spawn(process.execPath, ["--version"]);
+  await once(child, "exit");
+  return child.pid ?? 0;
 }
 
 async function kill(publish: Kata): Promise<void> {
@@ -117,6 +138,57 @@ describe("kata publish --follow FILE --state FILE", () => {
     expect(await second.ended).toMatchObject({ code: 0 });
   });
 
+  it("publishes once what it had sent when it was killed, also where the clock says that it was not yet", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url, { duplicate_window: nanos(300) });
+    await using directory = await tempDirectory();
+    const { file, state, follow, published, sent } = following(nats, directory);
+    await writeFile(file, "1\n");
+    await using first = follow();
+    await eventually(published).toEqual(["1"]);
+    await eventually(sent).toBe(0);
+    nats.suspend();
+    await appendFile(file, "2\n");
+    await eventually(sent).toBe(1);
+    const before = JSON.parse(await readFile(state, "utf8")) as { sent: { at: number }[] };
+    nats.resume();
+    await eventually(sent).toBe(0);
+    const storedAt = Date.now();
+    await kill(first);
+    // As a clock that was set back by an hour would have it.
+    const later = before.sent.map((batch) => ({ ...batch, at: batch.at + 3_600_000 }));
+    await writeFile(state, JSON.stringify({ ...before, sent: later }));
+    await eventually(Date.now).toBeGreaterThan(storedAt + 600);
+    await appendFile(file, "3\n");
+    await using second = follow();
+    await eventually(published).toContain("3");
+    expect(await published()).toEqual(["1", "2", "3"]);
+    await kill(second);
+  });
+
+  it("skips a byte order mark where the file begins, also in what it publishes again", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using directory = await tempDirectory();
+    const { file, follow, sent } = following(nats, directory);
+    const payloads = async () => (await eventsInLog(nats)).map(({ payload }) => payload);
+    await writeFile(file, "");
+    await using first = follow("--type", "deploy.step");
+    await eventually(sent).toBe(0);
+    nats.suspend();
+    await appendFile(file, '\ufeff{"a":1}\n');
+    await eventually(sent).toBe(1);
+    await kill(first);
+    nats.resume();
+    await using second = follow("--type", "deploy.step");
+    await eventually(payloads).toEqual([{ a: 1 }]);
+    await rename(file, `${file}.1`);
+    await writeFile(file, '\ufeff{"a":2}\n');
+    await eventually(payloads).toEqual([{ a: 1 }, { a: 2 }]);
+    second.child.kill("SIGTERM");
+    expect(await second.ended).toMatchObject({ code: 0, stderr: "kata: 2 lines published\n" });
+  });
+
   it("publishes what it had written down to send, and had not sent when it was killed", async () => {
     await using nats = await startNats();
     await ensureTestStream(nats.url);
@@ -125,6 +197,7 @@ describe("kata publish --follow FILE --state FILE", () => {
     await writeFile(file, "1\n");
     await using first = follow();
     await eventually(published).toEqual(["1"]);
+    await eventually(sent).toBe(0);
     await nats.kill();
     await appendFile(file, "2\n3\n");
     await eventually(sent).toBe(1);
@@ -161,7 +234,7 @@ describe("kata publish --follow FILE --state FILE", () => {
     expect(stderr.split("\n")).toEqual([
       `kata: 2 bytes behind byte 2 of ${file} are gone, and it is not known whether they were published`,
       `kata: what stood in ${file} behind byte 4 is not to be found: lines may be missing`,
-      "kata: 1 lines published, 1 not",
+      "kata: 1 lines published, 2 not",
       "",
     ]);
   });
@@ -217,6 +290,133 @@ describe("kata publish --follow FILE --state FILE", () => {
   );
 });
 
+describe("a state of another log", () => {
+  it("is told as soon as the log answers, and however often it is tried that one has a single batch, once", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using directory = await tempDirectory();
+    const { file, state, follow, published } = following(nats, directory);
+    await writeFile(file, "1\n2\n");
+    await using first = follow();
+    await eventually(published).toEqual(["1", "2"]);
+    first.child.kill("SIGTERM");
+    expect(await first.ended).toMatchObject({ code: 0 });
+    await using otherNats = await startNats();
+    await ensureTestStream(otherNats.url);
+    const other = following(otherNats, directory);
+    const lines = Array.from({ length: 5_000 }, (_, i) => String(i + 3));
+    await appendFile(file, `${lines.join("\n")}\n`);
+    for (let i = 0; i < 2; i++) {
+      await using second = other.follow("--end");
+      const { code, stderr } = await second.ended;
+      expect({ code, stderr: stderr.split("\n") }).toEqual({
+        code: 1,
+        stderr: [
+          "kata: 1000 lines published",
+          `kata: the log is not the one that the state ${state} is of: it was made anew, or is another server's, and lacks what was published before; publish to the other one, or remove the state to begin anew`,
+          "",
+        ],
+      });
+      expect(await other.published()).toEqual(lines.slice(0, 1_000));
+    }
+    // With the log that it is of it goes on: every line once, in order.
+    await using third = follow();
+    await eventually(async () => (await published()).length).toBe(5_002);
+    expect(await published()).toEqual(["1", "2", ...lines]);
+    third.child.kill("SIGTERM");
+    expect(await third.ended).toMatchObject({ code: 0 });
+  });
+
+  it("is told where the log is made anew while the file is followed", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using directory = await tempDirectory();
+    const { file, follow, published } = following(nats, directory);
+    await writeFile(file, "1\n");
+    await using first = follow();
+    await eventually(published).toEqual(["1"]);
+    await recreateTestStream(nats.url);
+    await appendFile(file, "2\n");
+    expect(await first.ended).toMatchObject({ code: 1, stderr: expect.stringContaining("it was made anew") });
+  });
+});
+
+describe("a state that cannot be written any more", () => {
+  it("ends it with one clear line; whoever goes on publishes what it left, in order and once", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using directory = await tempDirectory();
+    const { file, state, follow, published, sent } = following(nats, directory);
+    await writeFile(file, "1\n");
+    await using first = follow();
+    await eventually(published).toEqual(["1"]);
+    await eventually(sent).toBe(0);
+    await mkdir(`${state}.new`);
+    await appendFile(file, "2\n");
+    const { code, stderr } = await first.ended;
+    expect({ code, stderr: stderr.split("\n") }).toEqual({
+      code: 1,
+      stderr: [
+        "kata: 1 lines published",
+        expect.stringMatching(/^kata: cannot write the state .+state\.json: EISDIR/),
+        "",
+      ],
+    });
+    await rmdir(`${state}.new`);
+    await appendFile(file, "3\n");
+    await using second = follow();
+    await eventually(published).toEqual(["1", "2", "3"]);
+    second.child.kill("SIGTERM");
+    expect(await second.ended).toMatchObject({ code: 0 });
+  });
+});
+
+describe("a state that another process has", () => {
+  it("is refused with one clear line, also of two that begin at once; its lock goes with the process", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using directory = await tempDirectory();
+    const { file, state, follow, published } = following(nats, directory);
+    await writeFile(file, "1\n");
+    await using one = follow();
+    await using other = follow();
+    const { code, stderr } = await Promise.race([one.ended, other.ended]);
+    const first = one.child.exitCode === null ? one : other;
+    expect(code).toBe(1);
+    expect(stderr).toBe(
+      `kata: the state ${state} is in use by process ${first.pid}: stop that one, or name another --state (if it is no kata publish, remove ${state}.lock)\n`,
+    );
+    await eventually(published).toEqual(["1"]);
+    await appendFile(file, "2\n");
+    await eventually(published).toEqual(["1", "2"]);
+    first.child.kill("SIGTERM");
+    expect(await first.ended).toMatchObject({ code: 0 });
+    expect(await readdir(directory.path)).toEqual(["build.log", "state.json"]);
+  });
+
+  const leftBehind: [string, () => Promise<string>][] = [
+    ["that is no more", async () => JSON.stringify({ pid: await pidOfNobody(), began: "" })],
+    ["that lost power before it wrote who it is", async () => ""],
+  ];
+  if (existsSync("/proc/self/stat")) {
+    const reused = JSON.stringify({ pid: process.pid, began: "some-boot 12345" });
+    leftBehind.push(["whose number another one has now", async () => reused]);
+  }
+  it.each(leftBehind)("%s: it is taken over", async (_, leave) => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using directory = await tempDirectory();
+    const { file, state, follow, published } = following(nats, directory);
+    await writeFile(file, "1\n");
+    await writeFile(`${state}.lock`, await leave());
+    await using publish = follow();
+    await eventually(published).toEqual(["1"]);
+    publish.child.kill("SIGTERM");
+    expect(await publish.ended).toMatchObject({ code: 0 });
+    expect(await readdir(directory.path)).toEqual(["build.log", "state.json"]);
+  });
+});
+
 describe("a state that cannot be gone on with is one clear line and exit code 1", () => {
   it.each([
     [
@@ -226,6 +426,7 @@ describe("a state that cannot be gone on with is one clear line and exit code 1"
     ],
     ["of another channel", { channel: "agent:other" }, /is of the channel agent:other, not of agent:build/],
     ["of another type", { type: "own" }, /is of the type own, not of log_entry/],
+    ["of another team", { team: "other" }, /is of the team other, not of demo/],
     ["of another version", { version: 2 }, /is no state of kata publish, or damaged: name another file, or remove it/],
     ["that is cut", undefined, /is no state of kata publish, or damaged/],
   ])("%s", async (_, change, about) => {
@@ -246,6 +447,23 @@ describe("a state that cannot be gone on with is one clear line and exit code 1"
     const { code, stderr } = await second.ended;
     expect({ code, lines: stderr.split("\n").length }).toEqual({ code: 1, lines: 2 });
     expect(stderr).toMatch(about);
+  });
+
+  it("where the log takes no record of the size of a batch", async () => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url, { max_msg_size: 32 * 1024 });
+    await using directory = await tempDirectory();
+    const { file, follow } = following(nats, directory);
+    await writeFile(file, `${"x".repeat(99)}\n`.repeat(1_000));
+    await using publish = follow();
+    const { code, stderr } = await publish.ended;
+    expect({ code, last: stderr.split("\n").at(-2) }).toEqual({
+      code: 1,
+      last: expect.stringMatching(
+        /^kata: the log does not take batches of lines \(.+\): with --state, NATS's max_payload and /,
+      ),
+    });
+    expect(await messagesOf(nats)).toEqual([]);
   });
 
   it("that cannot be written", async () => {

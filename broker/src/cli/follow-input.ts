@@ -1,8 +1,9 @@
 import { type FollowOptions, followFile } from "./follow.ts";
 import { Journal } from "./journal.ts";
-import type { Destination } from "./publish-batch.ts";
+import { countLost, type Destination } from "./publish-batch.ts";
 import type { Input } from "./publish-lines.ts";
 import { resend } from "./resend.ts";
+import { lockState } from "./state-lock.ts";
 import { readStdin } from "./stdin.ts";
 
 /** What the command line says of a followed file. */
@@ -14,6 +15,7 @@ export interface FollowInputOptions {
   readonly state?: string;
   readonly retry?: boolean;
   readonly end?: string | true;
+  readonly team?: string | undefined;
 }
 
 /**
@@ -22,11 +24,12 @@ export interface FollowInputOptions {
  * @throws UsageError if it cannot be read, or the state cannot; PublisherError if what was sent before is refused
  */
 export async function followInput(
-  { follow: path, type, from, state, retry, end }: FollowInputOptions,
+  { follow: path, type, from, state, retry, end, team }: FollowInputOptions,
   destination: Destination,
   signal: AbortSignal,
 ): Promise<Input> {
-  if (path === "-") return { source: readStdin(process.stdin, signal) };
+  const lost = (line: string) => countLost(destination, line);
+  if (path === "-") return { source: readStdin(process.stdin, signal, lost) };
   const options: FollowOptions = {
     path,
     signal,
@@ -35,9 +38,11 @@ export async function followInput(
     // Whoever goes on finds the whole line; where the stream ends, nobody does.
     leaveUnfinished: state !== undefined && end === undefined,
     tell: destination.tell,
+    lost,
   };
   if (state === undefined) return { source: await followFile(options) };
-  const following = { file: path, channel: destination.channel, type };
+  await lockState(state);
+  const following = { file: path, channel: destination.channel, type, team };
   const journal = await Journal.read(state, following);
   if (journal === undefined) {
     const source = await followFile(options);

@@ -87,6 +87,7 @@ async function follow(
     retry: options.retry ?? false,
     leaveUnfinished: options.leaveUnfinished ?? false,
     tell: (line) => told.push(line),
+    lost: (line) => told.push(line),
   });
   const follower = new Follower(source, told, stop);
   open.push(follower);

@@ -33,6 +33,8 @@ export interface FollowOptions {
   readonly leaveUnfinished: boolean;
   /** Told what a person should know, one line. */
   readonly tell: (line: string) => void;
+  /** Told where lines are, or may be, lost, one line. */
+  readonly lost: (line: string) => void;
 }
 
 /** A followed file, of which it is known where its bytes stand. */
@@ -49,13 +51,13 @@ export interface FollowedSource extends Source {
  * @throws UsageError if there is no such file, or it cannot be read
  */
 export async function followFile(options: FollowOptions): Promise<FollowedSource> {
-  const { path, from, tell } = options;
+  const { path, from, lost } = options;
   if (typeof from === "object") {
     const found = await locate(from, path);
     // Where it was says which files are older.
     if (found !== undefined) return await FollowedFile.begin(found, from.offset, new Set(), options);
     const current = await openOrWait(options);
-    tell(`what stood in ${path} behind byte ${from.offset} is not to be found: lines may be missing`);
+    lost(`what stood in ${path} behind byte ${from.offset} is not to be found: lines may be missing`);
     return await FollowedFile.begin(await earliest(current, from, new Set(), options), 0, new Set(), options);
   }
   // Before it is opened: what is rotated from then on is not older.
@@ -113,6 +115,10 @@ class FollowedFile implements FollowedSource {
 
   get bytes(): Buffer {
     return this.#window.bytes;
+  }
+
+  get begins(): boolean {
+    return this.#read === this.#window.length;
   }
 
   get place(): FilePlace {
@@ -214,7 +220,7 @@ class FollowedFile implements FollowedSource {
       return;
     }
     if (size > this.#read) {
-      this.#options.tell(
+      this.#options.lost(
         `${path} was cut short when ${size - this.#read} bytes of it were not read yet: lines are missing`,
       );
     }

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { open, readFile, rename } from "node:fs/promises";
 import { resolve } from "node:path";
+import { parseEventId } from "@kata/protocol/wire";
 import type { PublishManyOptions } from "@kata/publisher";
 import { z } from "zod";
 import type { FilePlace } from "./file-place.ts";
@@ -32,6 +33,7 @@ const StateSchema = z.object({
   file: z.string(),
   channel: z.string(),
   type: z.string(),
+  team: z.string().optional(),
   next: PlaceSchema,
   part: z.number().int().nonnegative(),
   after: z.string().optional(),
@@ -53,11 +55,13 @@ export interface SentBatch {
   readonly at: number;
 }
 
-/** What belongs to what: a state file goes with one file, one channel and one type. */
+/** What belongs to what: a state file goes with one file, one channel and one type, and with one team's log. */
 export interface Following {
   readonly file: string;
   readonly channel: string;
   readonly type: string;
+  /** Whose channel it is; `undefined` where an API key says that. */
+  readonly team?: string | undefined;
 }
 
 /**
@@ -71,10 +75,15 @@ export class Journal {
   readonly #settled = new Set<SentBatch>();
   #last: Promise<void> = Promise.resolve();
   #coming: Promise<void> | undefined;
+  /** Why it could not be written once. */
+  #broken: UsageError | undefined;
+  /** Whether the log that is published to is known to be the one from before. */
+  #sameLog: boolean;
 
   private constructor(path: string, state: State) {
     this.#path = path;
     this.#state = state;
+    this.#sameLog = state.after === undefined;
   }
 
   /**
@@ -95,7 +104,9 @@ export class Journal {
     if (state === undefined) {
       throw new UsageError(`${path} is no state of kata publish, or damaged: name another file, or remove it`);
     }
-    for (const what of ["file", "channel", "type"] as const) {
+    given.team ??= state.team;
+    state.team ??= given.team;
+    for (const what of ["file", "channel", "type", "team"] as const) {
       if (state[what] !== given[what]) {
         throw new UsageError(
           `the state ${path} is of the ${what} ${state[what]}, not of ${given[what]}: name another file`,
@@ -139,6 +150,11 @@ export class Journal {
     return this.#state.sent;
   }
 
+  /** Whether the log is known to be the one that the state is of: the first that it has says so. */
+  get sameLog(): boolean {
+    return this.#sameLog;
+  }
+
   /** Says where reading does go on. Where `next` is not to be found any more, it is at the beginning of another line. */
   goOnAt(place: FilePlace): void {
     if (place.offset !== this.#state.next.offset) this.#state.part = 0;
@@ -155,24 +171,45 @@ export class Journal {
     return batch;
   }
 
-  /** The log has it, or never will. Written down soon, and with what is recorded next. */
+  /**
+   * The log has it, or never will. Written down soon, and with what is recorded next.
+   *
+   * @throws UsageError if it is not the log that the state is of; then the batch stays what it was
+   */
   settled(batch: SentBatch, eventId: string | undefined): void {
+    if (eventId !== undefined) this.#checkLog(eventId);
     this.#settled.add(batch);
     const { sent } = this.#state;
     for (let first = sent[0]; first !== undefined && this.#settled.delete(first); first = sent[0]) sent.shift();
     if (eventId !== undefined) this.#state.after = eventId;
   }
 
-  /** Resolves when all that is known now is on the disk. @throws UsageError if it cannot be written */
+  /**
+   * Resolves when all that is known now is on the disk.
+   *
+   * @throws UsageError if it cannot be written, and from then on always: what was recorded in vain is not published, and what
+   *   comes later must not be in the log before it
+   */
   save(): Promise<void> {
     // One write at a time; who comes during one shares the next.
     this.#coming ??= this.#last.then(() => {
       this.#coming = undefined;
+      if (this.#broken !== undefined) throw this.#broken;
       const written = this.#write(JSON.stringify(this.#state));
       this.#last = written.catch(() => undefined);
       return written;
     });
     return this.#coming;
+  }
+
+  /** A stream that was made anew, or is another server's, has another epoch. */
+  #checkLog(eventId: string): void {
+    const { after } = this.#state;
+    this.#sameLog = after === undefined || parseEventId(after)?.epoch === parseEventId(eventId)?.epoch;
+    if (this.#sameLog) return;
+    throw new UsageError(
+      `the log is not the one that the state ${this.#path} is of: it was made anew, or is another server's, and lacks what was published before; publish to the other one, or remove the state to begin anew`,
+    );
   }
 
   /** Whole or not at all: what a crash interrupts leaves the state from before. */
@@ -189,7 +226,8 @@ export class Journal {
       }
       await rename(draft, this.#path);
     } catch (error) {
-      throw new UsageError(`cannot write the state ${this.#path}: ${(error as Error).message}`);
+      this.#broken = new UsageError(`cannot write the state ${this.#path}: ${(error as Error).message}`);
+      throw this.#broken;
     }
   }
 }

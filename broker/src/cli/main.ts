@@ -48,7 +48,10 @@ program
   .option("--from <where>", "with --follow FILE: begin at its start or its end (default: start)")
   .option("--state <file>", "with --follow FILE: keep there how far it has got, and go on from there next time")
   .option("--retry", "with --follow FILE: wait for a file that is not there yet")
-  .option("--end [reason]", "then say that the stream is over (stream_ended; default reason: completed)")
+  .option(
+    "--end [reason]",
+    "then say that the stream is over (stream_ended; default reason: completed; failed if lines are missing)",
+  )
   .option("--url <url>", "publish to a broker over HTTP instead of NATS (default: KATA_URL, where no NATS is given)")
   .option("--nats <url>", `NATS servers (default: NATS_URL, then .kata/dev.json); a password here: ${SEEN}`)
   .option("--team <id>", "team that owns the channel (default: KATA_TEAM, then whose the API key is)")

@@ -11,6 +11,8 @@ export interface Followed {
   readonly path: string;
   /** Told what a person should know, one line. */
   readonly tell: (line: string) => void;
+  /** Told where lines are, or may be, lost, one line. */
+  readonly lost: (line: string) => void;
 }
 
 /**
@@ -65,13 +67,13 @@ export async function openOrWait({
   }
 }
 
-async function openRotated(path: string, { tell }: Followed): Promise<OpenFile | "moved" | undefined> {
+async function openRotated(path: string, { lost }: Followed): Promise<OpenFile | "moved" | undefined> {
   try {
     return await openFile(path);
   } catch (error) {
     if (error instanceof MissingFile) return "moved";
     if (!(error instanceof UsageError)) throw error;
-    tell(`${error.message}; lines are missing`);
+    lost(`${error.message}; lines are missing`);
     return undefined;
   }
 }

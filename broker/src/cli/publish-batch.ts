@@ -1,14 +1,8 @@
 import { type EventInput, type Publisher, PublisherError, type PublishManyOptions } from "@kata/publisher";
 import type { LineFormat } from "./line-format.ts";
-import type { Stretch } from "./stretch.ts";
-
-/** How far it is, in lines. */
-export interface Progress {
-  published: number;
-  failed: number;
-  /** Not acknowledged yet. */
-  pending: number;
-}
+import type { Progress } from "./progress.ts";
+import type { StretchKind } from "./stretch.ts";
+import { UsageError } from "./usage-error.ts";
 
 /** Where lines go, and how. */
 export interface Destination {
@@ -30,17 +24,22 @@ export interface Batch {
   readonly first: number;
 }
 
+/** Something is not, or may not be, in the log, and cannot be brought there any more. */
+export function countLost({ progress, tell }: Pick<Destination, "progress" | "tell">, line: string): void {
+  progress.failed++;
+  tell(line);
+}
+
 /** Makes the events of a stretch; a line that cannot be one is told. */
 export function batchOf(
-  { format, progress, tell }: Destination,
+  destination: Destination,
   bytes: Buffer,
-  stretch: Pick<Stretch, "part" | "more">,
+  stretch: StretchKind,
   timestamp: string | undefined,
   first: number,
 ): Batch {
-  const events = format.eventsOf(bytes, stretch, timestamp, (line, why) => {
-    progress.failed++;
-    tell(`line ${first + line} was not published: ${why}`);
+  const events = destination.format.eventsOf(bytes, stretch, timestamp, (line, why) => {
+    countLost(destination, `line ${first + line} was not published: ${why}`);
   });
   return { events, lines: stretch.more === true ? 0 : events.length, first };
 }
@@ -49,7 +48,7 @@ export function batchOf(
  * Publishes a batch. Resolves with its last eventId when the log has it, or with `undefined` if it was a single line that
  * the log does not take, of which it is told.
  *
- * @throws PublisherError if what is wrong is wrong with all lines
+ * @throws PublisherError if what is wrong is wrong with all lines; UsageError if the log takes no such batches
  */
 export async function publishBatch(
   { channel, publisher, progress, tell }: Destination,
@@ -65,10 +64,18 @@ export async function publishBatch(
   } catch (error) {
     progress.failed += Math.max(1, lines);
     const alone = events.length === 1 && error instanceof PublisherError && error.code === "too_large";
-    if (!alone) throw error;
+    if (!alone) throw options === undefined ? error : asStated(error);
     tell(`line ${first} was not published: ${error.message}`);
     return undefined;
   } finally {
     progress.pending -= lines;
   }
+}
+
+/** A batch with a key is one record: it cannot be published in smaller ones, behind which others are on their way already. */
+function asStated(error: unknown): unknown {
+  if (!(error instanceof PublisherError && error.code === "too_large")) return error;
+  return new UsageError(
+    `the log does not take batches of lines (${error.message}): with --state, NATS's max_payload and the stream's max_msg_size must be at least 1 MB`,
+  );
 }

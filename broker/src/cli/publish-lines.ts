@@ -28,12 +28,15 @@ export async function publishLines(input: Input, destination: Destination, giveU
   let part = "journal" in input ? input.journal.part : 0;
   let line = 1;
 
+  // Into a log that may be another one than the state's, no more than what tells.
+  const ahead = () => (!("journal" in input) || input.journal.sameLog ? AHEAD : 1);
+
   const send = (stretch: Stretch): Promise<void> => {
     const at = Date.now();
     const bytes = source.bytes.subarray(0, stretch.bytes);
     // Published again it must be the same to the byte, with its timestamp.
     const timestamp = "journal" in input ? new Date(at).toISOString() : undefined;
-    const batch = batchOf(destination, bytes, stretch, timestamp, line);
+    const batch = batchOf(destination, bytes, { ...stretch, begins: source.begins }, timestamp, line);
     part = stretch.more === true ? (stretch.part ?? 0) : 0;
     line += stretch.lines;
     return "journal" in input ? recordAndPublish(input, destination, batch, stretch, at) : publish(batch, stretch);
@@ -53,7 +56,7 @@ export async function publishLines(input: Input, destination: Destination, giveU
         // Another file, whose lines begin with it.
         part = 0;
         if ("journal" in input) input.journal.goOnAt(input.source.place);
-      } else if (flights.length >= AHEAD) {
+      } else if (flights.length >= ahead()) {
         await flights.shift();
       } else {
         const flight = send(stretch).catch((error) => {

@@ -30,10 +30,20 @@ function httpUrlOf(text: string): string {
     const url = new URL(text);
     const protocol = { "ws:": "http:", "http:": "http:", "wss:": "https:", "https:": "https:" }[url.protocol];
     if (protocol !== undefined && url.host !== "") {
-      return `${protocol}//${url.host}${url.pathname.replace(/\/(ws)?$/, "")}`;
+      checkBare(url);
+      return `${protocol}//${url.host}${url.pathname.replace(/\/(ws\/?)?$/, "")}`;
     }
-  } catch {
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
     // It may hold a secret: it is not shown.
   }
   throw new UsageError("--url takes where the broker is: https://host, or ws://host:port/ws");
+}
+
+/** What would not be used is not dropped without a word: it was meant for something. */
+function checkBare({ username, password, search, hash }: URL): void {
+  if (username === "" && password === "" && search === "" && hash === "") return;
+  throw new UsageError(
+    "the broker's URL (--url, KATA_URL) takes no user, password or query: give the API key as KATA_API_KEY or --api-key",
+  );
 }

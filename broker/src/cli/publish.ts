@@ -1,10 +1,11 @@
 import { isEventType, parseChannel } from "@kata/protocol/wire";
-import { createPublisher, type Publisher, type PublisherOptions } from "@kata/publisher";
+import { createPublisher, type EventInput, type Publisher, type PublisherOptions } from "@kata/publisher";
 import { eventOf, parseJson } from "./event-of.ts";
 import { exit } from "./exit.ts";
 import { followInput } from "./follow-input.ts";
 import { jsonLines, LOG_ENTRIES } from "./line-format.ts";
-import type { Destination, Progress } from "./publish-batch.ts";
+import { type Progress, whatWaits } from "./progress.ts";
+import type { Destination } from "./publish-batch.ts";
 import { publishLines } from "./publish-lines.ts";
 import { publishTarget } from "./publish-target.ts";
 import { complain } from "./report.ts";
@@ -33,6 +34,8 @@ const PATIENCE_MS = 10_000;
 const STOP_TOLD_MS = 1_000;
 /** Why a stream ends if nothing else is said. */
 const COMPLETED = "completed";
+/** Why it ends if the log has not everything that was to be in it, whatever is said. */
+const FAILED = "failed";
 
 /**
  * Publishes one event, or an event for each line of a file or of stdin, and the end of the stream. Resolves with the exit
@@ -50,7 +53,7 @@ export async function publish(channel: string, options: PublishOptions): Promise
   }
   if (parseChannel(channel) === undefined) throw new UsageError(`${channel} ${NO_CHANNEL}`);
   checkFollowOptions(options);
-  const ending = end === undefined ? [] : [eventOf("stream_ended", { reason: end === true ? COMPLETED : end })];
+  const ending = end === undefined ? [] : [endOf(end === true ? COMPLETED : end)];
   const single = data === undefined ? [] : [eventOf(type, parseJson(data))];
   const target = publishTarget(options, process.env);
   checkOwner(channel, target.teamId);
@@ -65,36 +68,51 @@ export async function publish(channel: string, options: PublishOptions): Promise
     // A followed log waits for the log as long as it takes: its lines are not to be lost.
     publishTimeoutMs: Number.POSITIVE_INFINITY,
   });
-  const code = await publishFollowed(publisher, channel, { ...options, follow });
-  if (ending.length > 0) await publisher.publishMany(channel, ending);
-  return code;
+  return await publishFollowed(publisher, channel, { ...options, follow, team: target.teamId }, ending);
 }
 
+type FollowedOptions = Omit<PublishOptions, "team"> & { readonly follow: string; readonly team: string | undefined };
+
+/** @param ending the end of the stream, where it is to be said */
 async function publishFollowed(
   publisher: Publisher,
   channel: string,
-  options: PublishOptions & { readonly follow: string },
+  options: FollowedOptions,
+  ending: readonly EventInput[],
 ): Promise<number> {
   const stop = new AbortController();
-  const progress: Progress = { published: 0, failed: 0, pending: 0 };
+  const progress: Progress = { published: 0, failed: 0, pending: 0, ending: false };
   onStopSignals(
     () => {
       stop.abort();
       setTimeout(() => {
-        if (progress.pending > 0)
-          complain(`waiting for the log to have ${progress.pending} lines; stop once more to give them up`);
+        if (progress.pending === 0) return;
+        const them = progress.ending ? "it" : "them";
+        complain(`waiting for the log to have ${whatWaits(progress)}; stop once more to give ${them} up`);
       }, STOP_TOLD_MS).unref();
     },
     () => {
-      complain(`stopped without waiting: ${progress.pending} lines were not acknowledged`);
+      const what = `${whatWaits(progress)} ${progress.ending ? "was" : "were"} not acknowledged`;
+      complain(`stopped without waiting${progress.pending > 0 ? `: ${what}` : ""}`);
       void exit(1, 0);
     },
   );
   const endWatch = watchStall(progress, complain);
   const format = options.type === "log_entry" ? LOG_ENTRIES : jsonLines(options.type);
   const destination: Destination = { channel, publisher, format, progress, tell: complain };
+  try {
+    await followLines(options, destination, stop);
+    if (ending.length > 0) await publishEnd(destination, progress.failed === 0 ? ending : [endOf(FAILED)]);
+  } finally {
+    endWatch();
+  }
+  return progress.failed === 0 ? 0 : 1;
+}
+
+async function followLines(options: FollowedOptions, destination: Destination, stop: AbortController): Promise<void> {
+  const { progress, tell } = destination;
   const summarize = () =>
-    complain(`${progress.published} lines published${progress.failed > 0 ? `, ${progress.failed} not` : ""}`);
+    tell(`${progress.published} lines published${progress.failed > 0 ? `, ${progress.failed} not` : ""}`);
   try {
     const input = await followInput(options, destination, stop.signal);
     try {
@@ -102,14 +120,23 @@ async function publishFollowed(
     } finally {
       await input.source.close();
     }
-    summarize();
   } catch (error) {
     if (progress.published + progress.failed > 0) summarize();
     throw error;
-  } finally {
-    endWatch();
   }
-  return progress.failed === 0 ? 0 : 1;
+  summarize();
+}
+
+async function publishEnd({ publisher, channel, progress }: Destination, ending: readonly EventInput[]): Promise<void> {
+  progress.ending = true;
+  progress.pending++;
+  await publisher.publishMany(channel, ending);
+  progress.pending--;
+}
+
+/** @throws UsageError for a reason that is none */
+function endOf(reason: string): EventInput {
+  return eventOf("stream_ended", { reason });
 }
 
 /** What goes with a followed file, or with following at all. */

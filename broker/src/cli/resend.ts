@@ -1,7 +1,13 @@
 import { PublisherError } from "@kata/publisher";
 import { locate, readAt } from "./file-place.ts";
 import { attemptOf, type Journal, type SentBatch } from "./journal.ts";
-import { batchOf, type Destination, publishBatch } from "./publish-batch.ts";
+import { batchOf, countLost, type Destination, publishBatch } from "./publish-batch.ts";
+
+/**
+ * How long ago it may have been published, milliseconds: as long as any can be. When it was, the clock would have to say, and that
+ * may have been set back. So the log is searched for it where JetStream does not know it any more.
+ */
+const SINCE_MS = 365 * 24 * 3_600_000;
 
 /**
  * Publishes once more what an earlier process has sent and may not have seen acknowledged: the same bytes under the same keys,
@@ -25,9 +31,10 @@ async function again(
   after: string | undefined,
   destination: Destination,
 ): Promise<string | undefined> {
-  const batch = batchOf(destination, bytes, sent, new Date(sent.at).toISOString(), 1);
+  const stretch = { ...sent, begins: sent.from.offset === 0 };
+  const batch = batchOf(destination, bytes, stretch, new Date(sent.at).toISOString(), 1);
   try {
-    return await publishBatch(destination, batch, attemptOf(sent, after, Math.max(1, Date.now() - sent.at)));
+    return await publishBatch(destination, batch, attemptOf(sent, after, SINCE_MS));
   } catch (error) {
     if (!(error instanceof PublisherError && error.code === "key_taken")) throw error;
     destination.tell(`${sent.from.path} was changed behind byte ${sent.from.offset} after it was published`);
@@ -46,9 +53,9 @@ async function bytesOf({ from, bytes }: SentBatch, path: string): Promise<Buffer
   }
 }
 
-function lost({ from, bytes }: SentBatch, { progress, tell }: Destination): undefined {
-  progress.failed++;
-  tell(
+function lost({ from, bytes }: SentBatch, destination: Destination): undefined {
+  countLost(
+    destination,
     `${bytes} bytes behind byte ${from.offset} of ${from.path} are gone, and it is not known whether they were published`,
   );
 }

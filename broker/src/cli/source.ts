@@ -4,6 +4,8 @@ export interface Source {
   readonly bytes: Buffer;
   /** Nothing follows `bytes`: their last line is complete without a line feed. What comes after `more` is something else. */
   readonly ended: boolean;
+  /** Whether nothing stands before `bytes`. */
+  readonly begins: boolean;
   take(count: number): void;
   /**
    * Waits for something new to look at. `false`: there is no more, and what was not taken stays where it is.

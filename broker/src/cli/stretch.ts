@@ -31,6 +31,12 @@ export interface Stretch {
   readonly more?: boolean | undefined;
 }
 
+/** What there is to know of a stretch to make its events. */
+export interface StretchKind extends Pick<Stretch, "part" | "more"> {
+  /** Whether a file, or stdin, begins with it. */
+  readonly begins: boolean;
+}
+
 /** What the size of an event depends on. */
 export interface Sizing {
   /** Whether these lines, in which there may be control characters, can be more than twice as long as payloads. */
