@@ -41,7 +41,8 @@ describe("kata publish to a broker over HTTP", () => {
     await eventually(() => messagesOf(nats)).toEqual(["1"]);
     await broker.kill();
     await writeFile(file, "2\n3\n", { flag: "a" });
-    await first.until(({ stderr }) => stderr.includes("the log does not answer, 2 lines wait"));
+    // How many wait depends on whether the broker had answered for the first one before it was killed.
+    await first.until(({ stderr }) => stderr.includes("the log does not answer, "));
     first.child.kill("SIGKILL");
     await first.ended;
     await broker.start();
