@@ -65,12 +65,12 @@ export class BrokerHttp {
         headers: { ...headers, ...length, "x-api-key": this.#apiKey, accept: "application/json" },
       });
       const timer = setTimeout(() => {
-        request.destroy(new NoAnswerError(`no answer within ${timeoutMs} ms`));
+        request.destroy(new NoAnswerError(`the broker at ${this.name} does not answer within ${timeoutMs} ms`));
       }, timeoutMs);
       const fail = (error: Error): void => {
         clearTimeout(timer);
         if (error instanceof NoAnswerError) reject(error);
-        reject(new Error(`the broker at ${this.name} cannot be reached: ${error.message}`, { cause: error }));
+        else reject(new Error(`the broker at ${this.name} cannot be reached: ${error.message}`, { cause: error }));
       };
       request.on("error", fail);
       request.on("response", (response) => {
