@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { checkOf, epochOf, formatEventId, NO_POSITION, originOf, parseEventId } from "./event-id.ts";
+import { checkOf, epochOf, formatEventId, furtherEventId, NO_POSITION, originOf, parseEventId } from "./event-id.ts";
 
 const base36 = fc.stringMatching(/^[0-9a-z]{4}$/);
 const eventIds = fc.record({
@@ -17,6 +17,16 @@ describe("[ID-1] event ids", () => {
         expect(parseEventId(formatEventId(id.epoch, id.seq, id.check, id.n))).toEqual(id);
       }),
     );
+  });
+
+  it("of a record's further events follow from that of its first", () => {
+    fc.assert(
+      fc.property(eventIds, ({ epoch, seq, check, n }) => {
+        expect(furtherEventId(formatEventId(epoch, seq, check), n)).toBe(formatEventId(epoch, seq, check, n));
+      }),
+    );
+    const first = formatEventId("e", 7, "abcd");
+    for (const n of [0, 1, 9, 999, 1_000]) expect(furtherEventId(first, n)).toBe(formatEventId("e", 7, "abcd", n));
   });
 
   it("have one spelling: what parses is what format writes", () => {

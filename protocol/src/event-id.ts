@@ -39,6 +39,14 @@ export function formatEventId(epoch: string, seq: number, check: string, n = 0):
   return n === 0 ? `${epoch}-${seq}-${check}` : `${epoch}-${seq}-${check}.${n}`;
 }
 
+/** What further events' ids end with: most records are no longer. */
+const SUFFIXES = Array.from({ length: 1_000 }, (_, n) => (n === 0 ? "" : `.${n}`));
+
+/** The eventId of the n-th further event of a record, from that of its first. Cheaper than {@link formatEventId} for all of them. */
+export function furtherEventId(first: string, n: number): string {
+  return first + (SUFFIXES[n] ?? `.${n}`);
+}
+
 /** The position before the first record of a stream. */
 export function originOf(epoch: string): string {
   return `${epoch}-0-${ORIGIN_CHECK}`;

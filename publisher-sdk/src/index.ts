@@ -23,6 +23,7 @@ export {
   taskCompleted,
 } from "./events.ts";
 export type { PublisherOptions } from "./options.ts";
+export type { PublishOutcome, PublishResult } from "./outcome.ts";
 export type {
   Attempt,
   PipeOptions,
@@ -33,4 +34,3 @@ export type {
   RecordReport,
 } from "./publish-options.ts";
 export { type ChannelEvent, createPublisher, type LogPublisher, type Publisher } from "./publisher.ts";
-export type { PublishOutcome, PublishResult } from "./record.ts";

@@ -1,10 +1,12 @@
 import { expect, test } from "vitest";
 import { PublisherError } from "./errors.ts";
 import { Lane, type LaneEvent, type LanePort } from "./lane.ts";
+import { Refusal } from "./outcome.ts";
 import type { OutgoingRecord } from "./record.ts";
 
 function rig(limits: Partial<LanePort> = {}) {
   const sent: OutgoingRecord[] = [];
+  const lines: string[] = [];
   const log: string[] = [];
   let ids = 0;
   const clock = { now: 0 };
@@ -15,7 +17,10 @@ function rig(limits: Partial<LanePort> = {}) {
     identify: (_, key) => (key === undefined ? { messageId: `m${ids++}` } : { messageId: key, publishId: `p${ids++}` }),
     takeTurn: () => true,
     giveTurn: () => {},
-    send: (record) => sent.push(record),
+    send: (record) => {
+      sent.push(record);
+      lines.push(Buffer.from(record.data).toString());
+    },
     settled: (lane, record) => {
       log.push(`settled ${record.identity.messageId}`);
       lane.advance();
@@ -28,8 +33,7 @@ function rig(limits: Partial<LanePort> = {}) {
     line,
     bytes: line.length,
     timeoutMs,
-    resolve: (result) => log.push(result.eventId),
-    reject: (error) => log.push(`${error.code} ${line}`),
+    settle: (outcome) => void log.push(outcome instanceof Refusal ? `${outcome.error.code} ${line}` : outcome.eventId),
   });
   const push = (line: string, key?: string, timeoutMs?: number) => lane.push(event(line, timeoutMs), key);
   return {
@@ -39,7 +43,7 @@ function rig(limits: Partial<LanePort> = {}) {
     event,
     push,
     clock,
-    lines: () => sent.map((record) => Buffer.from(record.data).toString()),
+    lines: () => lines,
   };
 }
 
@@ -139,7 +143,7 @@ test("an event that is taken back leaves the others as they were", () => {
     const events = ["uno", "2", "drei"].map((line) => event(line));
     const records = events.map((each) => lane.push(each));
     const charge = records[0]?.charge ?? 0;
-    const freed = records[gone]?.withdraw(events[gone]?.resolve ?? (() => {})) ?? 0;
+    const freed = records[gone]?.withdraw(events[gone]?.settle ?? (() => {})) ?? 0;
     expect(records[0]?.charge).toBe(charge - freed);
     lane.push(event("vier"));
     lane.advance();
@@ -155,8 +159,8 @@ test("a record of which everything was taken back is not sent, and the next one 
   const taken = event("a");
   const record = lane.push(taken, "k");
   push("b");
-  expect(record.withdraw(taken.resolve)).toBe(1 + 256);
-  expect(record.withdraw(taken.resolve)).toBeUndefined();
+  expect(record.withdraw(taken.settle)).toBe(1 + 256);
+  expect(record.withdraw(taken.settle)).toBeUndefined();
   lane.advance();
   expect(lines()).toEqual(["b"]);
   expect(log).toEqual(["settled k"]);
@@ -176,6 +180,19 @@ test("events under one key are one record, beyond what the lane would put togeth
   expect(lines()).toEqual(["a", "1\n2\n3\n4", "b"]);
   expect(record.digest).toMatch(/^4\.[A-Za-z0-9_-]{43}$/);
   expect(sent[0]?.digest).toBeUndefined();
+});
+
+test("what is settled holds on to nothing: neither what it held nor the record behind it", () => {
+  const { lane, sent, event, push } = rig({ recordEvents: 1 });
+  const first = event("a");
+  lane.push(first);
+  push("b");
+  lane.advance();
+  expect(sent[0]?.next).toBeUndefined();
+  sent[0]?.succeed("e", 1, false);
+  expect(sent[0]?.data).toHaveLength(0);
+  expect(sent[0]?.withdraw(first.settle)).toBeUndefined();
+  expect(sent[0]).toMatchObject({ events: 1, bytes: 1 });
 });
 
 test("records that fail while they are being sent do not pile up on the stack", () => {

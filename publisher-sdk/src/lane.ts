@@ -1,5 +1,6 @@
 import { PublisherError } from "./errors.ts";
-import { type EarlierAttempt, OutgoingRecord, type RecordIdentity, type Reject, type Resolve } from "./record.ts";
+import type { Settle } from "./outcome.ts";
+import { type EarlierAttempt, OutgoingRecord, type RecordIdentity } from "./record.ts";
 
 /** What a lane needs from its publisher. */
 export interface LanePort {
@@ -28,8 +29,7 @@ export interface LaneEvent {
   readonly bytes: number;
   /** How long it is tried, milliseconds. */
   readonly timeoutMs: number;
-  readonly resolve: Resolve;
-  readonly reject: Reject;
+  readonly settle: Settle;
 }
 
 /** The longest that deadlines of events in one record lie apart, milliseconds: they are given up together. */
@@ -47,6 +47,8 @@ export class Lane {
   #first: OutgoingRecord | undefined;
   #last: OutgoingRecord | undefined;
   #inFlight: OutgoingRecord | undefined;
+  /** Length of the last record that came to its turn, bytes: the next one is often as long. */
+  #usual = 0;
   #advancing = false;
   /** The latest deadline in the queue, and whether no earlier one is behind a later: then only the front has to be looked at. */
   #latest = 0;
@@ -81,13 +83,13 @@ export class Lane {
 
   /** Returns the record that the event travels in. */
   push(event: LaneEvent, key?: string, now = this.#port.now()): OutgoingRecord {
-    const { line, bytes, timeoutMs, resolve, reject } = event;
+    const { line, bytes, timeoutMs, settle } = event;
     const deadline = now + timeoutMs;
     let record = this.#last;
     if (record === undefined || this.opens(bytes, timeoutMs, key, now)) {
       record = this.#open(this.#port.identify(this.subject, key), now);
     }
-    record.add(line, bytes, deadline, timeoutMs, resolve, reject);
+    record.add(line, bytes, deadline, timeoutMs, settle);
     this.#due(record.deadline);
     return record;
   }
@@ -104,8 +106,8 @@ export class Lane {
     // Who it is is known outside already, and what it holds.
     record.whole = true;
     if (openedAt !== undefined) record.recovered = true;
-    for (const { line, bytes, timeoutMs, resolve, reject } of events) {
-      record.add(line, bytes, now + timeoutMs, timeoutMs, resolve, reject);
+    for (const { line, bytes, timeoutMs, settle } of events) {
+      record.add(line, bytes, now + timeoutMs, timeoutMs, settle);
     }
     this.#due(record.deadline);
     return record;
@@ -142,14 +144,16 @@ export class Lane {
     }
     let due: OutgoingRecord[] | undefined;
     let before: OutgoingRecord | undefined;
-    for (let record = this.#first; record !== undefined; record = record.next) {
+    for (let record = this.#first, next: typeof record; record !== undefined; record = next) {
+      next = record.next;
       if (now < record.deadline) {
         before = record;
         continue;
       }
-      if (before === undefined) this.#first = record.next;
-      else before.next = record.next;
+      if (before === undefined) this.#first = next;
+      else before.next = next;
       if (record === this.#last) this.#last = before;
+      record.next = undefined;
       due ??= [];
       due.push(record);
     }
@@ -164,7 +168,7 @@ export class Lane {
 
   /** A new record at the end of the queue. */
   #open(identity: RecordIdentity, now: number, earlier?: EarlierAttempt): OutgoingRecord {
-    const record = new OutgoingRecord(this.channel, this.subject, identity, now, earlier);
+    const record = new OutgoingRecord(this.channel, this.subject, identity, now, earlier, this.#usual);
     if (this.#last === undefined) this.#first = record;
     else this.#last.next = record;
     this.#last = record;
@@ -201,7 +205,12 @@ export class Lane {
 
   #shift(): OutgoingRecord | undefined {
     const record = this.#first;
-    this.#first = record?.next;
+    if (record === undefined) return undefined;
+    this.#first = record.next;
+    // A settled record that is old to the garbage collector would keep the one behind it, that one the next, and so on for ever:
+    // everything that is ever published would become old.
+    record.next = undefined;
+    this.#usual = record.bytes;
     if (this.#first === undefined) {
       this.#last = undefined;
       this.#latest = 0;

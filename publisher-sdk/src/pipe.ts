@@ -1,7 +1,7 @@
 import { PublisherError, QueueFullError } from "./errors.ts";
 import type { EventInput } from "./event.ts";
+import type { PublishResult } from "./outcome.ts";
 import type { PipeOptions, PipeResult, PublishOptions } from "./publish-options.ts";
-import type { PublishResult } from "./record.ts";
 
 const WINDOW_BYTES = 8 * 1024 * 1024;
 

@@ -1,5 +1,5 @@
 import type { PublisherError } from "./errors.ts";
-import type { PublishResult } from "./record.ts";
+import type { PublishResult } from "./outcome.ts";
 
 /** How one event is published. */
 export interface PublishOptions {

@@ -1,11 +1,11 @@
 import type { AnyEvents, EndReason, EventMap } from "@kata/protocol/wire";
 import type { EventInputOf } from "./events.ts";
 import { isHttp, type PublisherOptions, settingsOf } from "./options.ts";
+import type { PublishOutcome, PublishResult } from "./outcome.ts";
 import { overHttp } from "./over-http.ts";
 import { overNats } from "./over-nats.ts";
 import type { Source } from "./pipe.ts";
 import type { PipeOptions, PipeResult, PublisherStats, PublishManyOptions, PublishOptions } from "./publish-options.ts";
-import type { PublishOutcome, PublishResult } from "./record.ts";
 
 /**
  * Appends events to the log. `E` maps the application's own event types to their payloads: then `publish` takes those

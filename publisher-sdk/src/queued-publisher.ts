@@ -8,6 +8,7 @@ import { streamEnded } from "./events.ts";
 import { Lane, type LaneEvent, type LanePort } from "./lane.ts";
 import { createMessageIds, idempotentMessageId } from "./message-id.ts";
 import type { Settings } from "./options.ts";
+import { type PublishOutcome, type PublishResult, Refusal, type Settle } from "./outcome.ts";
 import { type PipePort, pipe, type Source } from "./pipe.ts";
 import type { PipeOptions, PipeResult, PublisherStats, PublishManyOptions, PublishOptions } from "./publish-options.ts";
 import type { Publisher } from "./publisher.ts";
@@ -15,12 +16,8 @@ import {
   type EarlierAttempt,
   EVENT_OVERHEAD_BYTES,
   type OutgoingRecord,
-  type PublishOutcome,
-  type PublishResult,
   RECORD_OVERHEAD_BYTES,
   type RecordIdentity,
-  type Reject,
-  type Resolve,
 } from "./record.ts";
 import { reportRecord } from "./record-report.ts";
 import { Spool } from "./spool.ts";
@@ -133,10 +130,11 @@ export class QueuedPublisher implements Publisher {
     return new Promise((resolve, reject) => {
       // A lane settles its events in their order, until one is rejected.
       const results: PublishResult[] = [];
-      const settle = (result: PublishResult): void => {
-        if (results.push(result) === events.length) resolve(results);
+      const settle: Settle = (outcome) => {
+        if (outcome instanceof Refusal) reject(outcome.error);
+        else if (results.push(outcome) === events.length) resolve(results);
       };
-      this.#acceptMany(channel, events, options, () => ({ resolve: settle, reject }));
+      this.#acceptMany(channel, events, options, () => settle);
       if (events.length === 0) resolve(results);
     });
   }
@@ -149,12 +147,9 @@ export class QueuedPublisher implements Publisher {
     return new Promise((resolve) => {
       const outcomes: PublishOutcome[] = new Array(events.length);
       let left = events.length;
-      this.#acceptMany(channel, events, options, (i) => {
-        const settle = (outcome: PublishOutcome): void => {
-          outcomes[i] = outcome;
-          if (--left === 0) resolve(outcomes);
-        };
-        return { resolve: settle, reject: (error) => settle({ error }) };
+      this.#acceptMany(channel, events, options, (i) => (outcome) => {
+        outcomes[i] = outcome instanceof Refusal ? { error: outcome.error } : outcome;
+        if (--left === 0) resolve(outcomes);
       });
       if (left === 0) resolve(outcomes);
     });
@@ -216,11 +211,11 @@ export class QueuedPublisher implements Publisher {
     const opens = lane.opens(bytes, timeoutMs, event.idempotencyKey, now);
     this.#reserve(bytes + EVENT_OVERHEAD_BYTES + (opens ? RECORD_OVERHEAD_BYTES : 0));
     const { signal } = options;
-    return new Promise((resolve, reject) => {
-      const each = { line, bytes, timeoutMs, resolve, reject };
-      if (signal === undefined) this.#push(lane, each, event.idempotencyKey, now);
-      else this.#pushUntil(signal, lane, each, event.idempotencyKey, now);
-    });
+    const result = new Promise<PublishResult>(take);
+    const each = { line, bytes, timeoutMs, settle: taken };
+    if (signal === undefined) this.#push(lane, each, event.idempotencyKey, now);
+    else this.#pushUntil(signal, lane, each, event.idempotencyKey, now);
+    return result;
   }
 
   /**
@@ -233,7 +228,7 @@ export class QueuedPublisher implements Publisher {
     channel: string,
     events: readonly EventInput[],
     options: PublishManyOptions,
-    waiterOf: (i: number) => Pick<LaneEvent, "resolve" | "reject">,
+    waiterOf: (i: number) => Settle,
   ): void {
     const timeoutMs = this.#timeoutOf(options);
     const lines = events.map(this.#encode);
@@ -249,8 +244,7 @@ export class QueuedPublisher implements Publisher {
     if (lines.length === 0) return;
     this.#reserve(charge);
     const all = lines.map((line, i): LaneEvent => {
-      const { resolve, reject } = waiterOf(i);
-      return { line, bytes: sizes[i] ?? 0, timeoutMs, resolve, reject };
+      return { line, bytes: sizes[i] ?? 0, timeoutMs, settle: waiterOf(i) };
     });
     const { signal } = options;
     if (together !== undefined) {
@@ -364,16 +358,12 @@ export class QueuedPublisher implements Publisher {
   /** The same for an event that can be taken back. */
   #pushUntil(signal: AbortSignal, lane: Lane, event: LaneEvent, key: string | undefined, now: number): void {
     let stop = (): void => undefined;
-    const resolve: Resolve = (result) => {
+    const settle: Settle = (outcome) => {
       stop();
-      event.resolve(result);
+      event.settle(outcome);
     };
-    const reject: Reject = (error) => {
-      stop();
-      event.reject(error);
-    };
-    const record = this.#push(lane, { ...event, resolve, reject }, key, now);
-    stop = onAbort(signal, () => this.#takeBack(lane, record, resolve, event.reject));
+    const record = this.#push(lane, { ...event, settle }, key, now);
+    stop = onAbort(signal, () => this.#takeBack(lane, record, settle));
   }
 
   #pushTogether(
@@ -389,7 +379,7 @@ export class QueuedPublisher implements Publisher {
     for (const { line } of events) this.#spool?.add(record, line);
     if (signal === undefined) return;
     const stop = onAbort(signal, () => {
-      for (const { resolve, reject } of events) this.#takeBack(lane, record, resolve, reject);
+      for (const { settle } of events) this.#takeBack(lane, record, settle);
     });
     record.onSettled(stop);
   }
@@ -410,17 +400,18 @@ export class QueuedPublisher implements Publisher {
     this.#queuedEvents += events;
   }
 
-  #takeBack(lane: Lane, record: OutgoingRecord, resolve: Resolve, reject: Reject): void {
+  #takeBack(lane: Lane, record: OutgoingRecord, settle: Settle): void {
     // What is on disk goes out, unless the whole record goes.
     if (record.underWay || this.#spool !== undefined) {
-      record.forget(resolve);
-      reject(new PublisherError("aborted", "aborted, too late to take the event back", { stored: "unknown" }));
+      record.forget(settle);
+      const why = "aborted, too late to take the event back";
+      settle(new Refusal(new PublisherError("aborted", why, { stored: "unknown" })));
       return;
     }
-    const charge = record.withdraw(resolve);
+    const charge = record.withdraw(settle);
     if (charge === undefined) return;
     this.#leave(charge, 1);
-    reject(new PublisherError("aborted", "the event was taken back before it was sent"));
+    settle(new Refusal(new PublisherError("aborted", "the event was taken back before it was sent")));
     if (record.events === 0) lane.advance();
   }
 
@@ -434,7 +425,7 @@ export class QueuedPublisher implements Publisher {
       const events = lines.map((line): LaneEvent => {
         const bytes = Buffer.byteLength(line);
         this.#enter(lane, bytes + EVENT_OVERHEAD_BYTES, 1);
-        return { line, bytes, timeoutMs: Infinity, resolve: ignore, reject: ignore };
+        return { line, bytes, timeoutMs: Infinity, settle: ignore };
       });
       this.#count(lane.pushTogether(events, identity, earlier, openedAt));
     }
@@ -549,6 +540,13 @@ export class QueuedPublisher implements Publisher {
 }
 
 function ignore(): void {}
+
+let taken: Settle = ignore;
+
+/** What a promise is made with whose settling is left to `taken`: a function of its own for each would be made for nothing. */
+function take(settle: Settle): void {
+  taken = settle;
+}
 
 /** Often enough that no timeout is late by more than a quarter, milliseconds. */
 function sweepMs({ ackTimeoutMs, publishTimeoutMs }: Settings): number {

@@ -1,19 +1,7 @@
 import { createHash } from "node:crypto";
-import { checkOf, formatEventId } from "@kata/protocol/wire";
+import { checkOf, formatEventId, furtherEventId } from "@kata/protocol/wire";
 import type { PublisherError } from "./errors.ts";
-
-export interface PublishResult {
-  /** The event's place in the log. */
-  readonly eventId: string;
-  /** Whether an earlier publish with the same idempotency key had stored it already. */
-  readonly duplicate: boolean;
-}
-
-/** What became of one event of several. */
-export type PublishOutcome = PublishResult | { readonly error: PublisherError };
-
-export type Resolve = (result: PublishResult) => void;
-export type Reject = (error: PublisherError) => void;
+import { Refusal, type Settle } from "./outcome.ts";
 
 const LINE_FEED = 10;
 const EMPTY = Buffer.alloc(0);
@@ -66,6 +54,8 @@ export class OutgoingRecord {
   dueAt = 0;
   /** How long its last event is tried, milliseconds. */
   timeoutMs = 0;
+  /** How many events it holds. */
+  events = 0;
   /** Length of the record, bytes. */
   bytes = 0;
   /** What it counts for in the bounded queue, bytes. */
@@ -95,22 +85,28 @@ export class OutgoingRecord {
   /** How much of `#buffer` is in use, and what is full. */
   #used = 0;
   #full: Buffer[] | undefined;
+  readonly #room: number;
   #digest: string | undefined;
-  #resolves: Resolve[] = NONE;
-  #rejects: Reject[] = NONE;
+  /** Who waits for which event. */
+  #settles: Settle[] = NONE;
   #listeners: (() => void)[] = NONE;
 
-  constructor(channel: string, subject: string, identity: RecordIdentity, now: number, earlier?: EarlierAttempt) {
+  /** @param room how long it is expected to become, bytes */
+  constructor(
+    channel: string,
+    subject: string,
+    identity: RecordIdentity,
+    now: number,
+    earlier?: EarlierAttempt,
+    room = 0,
+  ) {
+    this.#room = room;
     this.channel = channel;
     this.subject = subject;
     this.identity = identity;
     this.openedAt = now;
     this.earlier = earlier;
     this.whole = identity.publishId !== undefined;
-  }
-
-  get events(): number {
-    return this.#resolves.length;
   }
 
   /** Whether it travels under an idempotency key. */
@@ -136,7 +132,7 @@ export class OutgoingRecord {
     return this.identity.compared === true ? stored === digest : stored.startsWith("1.");
   }
 
-  add(line: string, bytes: number, deadline: number, timeoutMs: number, resolve: Resolve, reject: Reject): void {
+  add(line: string, bytes: number, deadline: number, timeoutMs: number, settle: Settle): void {
     const feed = this.bytes === 0 ? 0 : 1;
     if (this.#used + feed + bytes > this.#buffer.length) this.#extend(feed + bytes);
     if (feed > 0) this.#buffer[this.#used] = LINE_FEED;
@@ -148,17 +144,13 @@ export class OutgoingRecord {
     if (this.events === 0) this.dueAt = deadline;
     if (deadline > this.deadline) this.deadline = deadline;
     this.timeoutMs = timeoutMs;
+    this.events++;
     // A list that is pushed to has room for 17 at once, and most records of a quiet channel have no second event.
-    if (this.#resolves === NONE) {
-      this.#resolves = [resolve];
-      this.#rejects = [reject];
-    } else {
-      this.#resolves.push(resolve);
-      this.#rejects.push(reject);
-    }
+    if (this.#settles === NONE) this.#settles = [settle];
+    else this.#settles.push(settle);
   }
 
-  /** The bytes to send: the same in every attempt, so nothing is added or taken out after the first. */
+  /** The bytes to send: the same in every attempt, so nothing is added or taken out after the first. None once it is settled. */
   get data(): Uint8Array {
     return this.#joined().subarray(0, this.bytes);
   }
@@ -170,20 +162,20 @@ export class OutgoingRecord {
   }
 
   /**
-   * Takes an event out that has not been sent; it is known by its `resolve`.
+   * Takes an event out that has not been sent; it is known by who waits for it.
    *
    * @returns what it counted for in the queue, bytes; `undefined` if it is not there (any more)
    */
-  withdraw(resolve: Resolve): number | undefined {
-    const at = this.#resolves.indexOf(resolve);
+  withdraw(settle: Settle): number | undefined {
+    const at = this.#settles.indexOf(settle);
     if (at === -1) return undefined;
     const all = this.#joined();
     let start = 0;
     for (let i = 0; i < at; i++) start = all.indexOf(LINE_FEED, start) + 1;
     const feed = at === this.events - 1 ? this.bytes : all.indexOf(LINE_FEED, start);
     const charge = feed - start + EVENT_OVERHEAD_BYTES;
-    this.#resolves.splice(at, 1);
-    this.#rejects.splice(at, 1);
+    this.#settles.splice(at, 1);
+    this.events--;
     this.charge -= charge;
     if (feed < this.bytes) {
       all.copyWithin(start, feed + 1, this.bytes);
@@ -193,12 +185,10 @@ export class OutgoingRecord {
     return charge;
   }
 
-  /** Nobody waits any more for an event that has been sent; it is known by its `resolve`. */
-  forget(resolve: Resolve): void {
-    const at = this.#resolves.indexOf(resolve);
-    if (at === -1) return;
-    this.#resolves[at] = ignore;
-    this.#rejects[at] = ignore;
+  /** Nobody waits any more for an event that has been sent; it is known by who did. */
+  forget(settle: Settle): void {
+    const at = this.#settles.indexOf(settle);
+    if (at !== -1) this.#settles[at] = ignore;
   }
 
   /**
@@ -214,10 +204,11 @@ export class OutgoingRecord {
     check = checkOf(this.identity.messageId),
     refused?: ReadonlyMap<number, PublisherError>,
   ): void {
-    for (let i = 0, n = 0; i < this.#resolves.length; i++) {
+    const first = formatEventId(epoch, seq, check);
+    let n = 0;
+    for (const [i, settle] of this.#settles.entries()) {
       const error = refused?.get(i);
-      if (error === undefined) this.#resolves[i]?.({ eventId: formatEventId(epoch, seq, check, n++), duplicate });
-      else this.#rejects[i]?.(error);
+      settle(error === undefined ? { eventId: furtherEventId(first, n++), duplicate } : new Refusal(error));
     }
     this.refused = refused?.size ?? 0;
     this.settle();
@@ -225,13 +216,22 @@ export class OutgoingRecord {
 
   fail(error: PublisherError): void {
     this.error = error;
-    for (const reject of this.#rejects) reject(error);
+    const refusal = new Refusal(error);
+    for (const settle of this.#settles) settle(refusal);
     this.settle();
   }
 
-  /** Nothing of it is left to wait for. */
+  /**
+   * Nothing of it is left to wait for, and it lets go of what it held. A record that was in use for long is an old object to the
+   * garbage collector, which finds out late that it is dead: until then all that it points at would be kept, and become old.
+   */
   settle(): void {
-    for (const listener of this.#listeners) listener();
+    const listeners = this.#listeners;
+    this.#settles = NONE;
+    this.#listeners = NONE;
+    this.#buffer = EMPTY;
+    this.#full = undefined;
+    for (const listener of listeners) listener();
   }
 
   /** Room for so much more. */
@@ -240,8 +240,9 @@ export class OutgoingRecord {
       this.#full ??= [];
       this.#full.push(this.#buffer.subarray(0, this.#used));
     }
-    // As much again as there is: the first event gets what it needs.
-    const more = bytes >= ALONE_BYTES ? bytes : Math.max(bytes, Math.min(CHUNK_BYTES, this.bytes + bytes));
+    // As much again as there is: the first event gets what it needs, or what the record before it needed.
+    const usual = this.bytes === 0 ? this.#room : this.bytes + bytes;
+    const more = bytes >= ALONE_BYTES ? bytes : Math.max(bytes, Math.min(CHUNK_BYTES, usual));
     this.#buffer = Buffer.allocUnsafe(more);
     this.#used = 0;
   }
