@@ -40,6 +40,15 @@ export async function load(system: PublishSystem, { channels, enough, inFlight, 
     acked++;
     if (published - acked === inFlight - burst || acked === published) progress();
   };
+  /** Made apart from the batch, which it would keep alive. */
+  const allSettled = (count: number) => {
+    const sampledAt = performance.now();
+    return () => {
+      latenciesMs.push(performance.now() - sampledAt);
+      acked += count;
+      if (published - acked <= inFlight - burst || acked === published) progress();
+    };
+  };
   const failed = (error: Error) => {
     failure ??= error;
     progress();
@@ -65,13 +74,7 @@ export async function load(system: PublishSystem, { channels, enough, inFlight, 
         const batch: EventInput[] = [];
         for (let number = from + i; number < end; number += channels.length)
           batch.push(numberedEvent(number, LINE_BYTES));
-        const sampledAt = performance.now();
-        const all = () => {
-          latenciesMs.push(performance.now() - sampledAt);
-          acked += batch.length;
-          if (published - acked <= inFlight - burst || acked === published) progress();
-        };
-        if (batch.length > 0) system.publishMany(channel, batch).then(all, failed);
+        if (batch.length > 0) system.publishMany(channel, batch).then(allSettled(batch.length), failed);
       }
     }
     for (; published < end; published++) {

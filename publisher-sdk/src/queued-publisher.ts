@@ -2,8 +2,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type EndReason, MAX_RECORD_BYTES } from "@kata/protocol/wire";
 import { onAbort } from "./aborts.ts";
 import { drainOnExit } from "./drain-on-exit.ts";
-import { PublisherError, type PublisherErrorCode, QueueFullError } from "./errors.ts";
-import { createLineEncoder, type EventInput, isKey } from "./event.ts";
+import { PublisherError, type PublisherErrorCode } from "./errors.ts";
+import { createLineEncoder, type EventInput } from "./event.ts";
 import { streamEnded } from "./events.ts";
 import { Lane, type LaneEvent, type LanePort } from "./lane.ts";
 import { createMessageIds, idempotentMessageId } from "./message-id.ts";
@@ -12,13 +12,8 @@ import { type PublishOutcome, type PublishResult, Refusal, type Settle } from ".
 import { type PipePort, pipe, type Source } from "./pipe.ts";
 import type { PipeOptions, PipeResult, PublisherStats, PublishManyOptions, PublishOptions } from "./publish-options.ts";
 import type { Publisher } from "./publisher.ts";
-import {
-  type EarlierAttempt,
-  EVENT_OVERHEAD_BYTES,
-  type OutgoingRecord,
-  RECORD_OVERHEAD_BYTES,
-  type RecordIdentity,
-} from "./record.ts";
+import { QueueBound } from "./queue-bound.ts";
+import { EVENT_OVERHEAD_BYTES, type OutgoingRecord, RECORD_OVERHEAD_BYTES, type RecordIdentity } from "./record.ts";
 import { reportRecord } from "./record-report.ts";
 import { Spool } from "./spool.ts";
 import type { SpooledRecord } from "./spool-left.ts";
@@ -26,19 +21,13 @@ import type { OpenedSpool } from "./spool-store.ts";
 import type { SteadyClock } from "./steady-clock.ts";
 import { subjectFor } from "./subject.ts";
 import { Turns } from "./turns.ts";
+import { type OneRecord, type UnderOneKey, underOneKey } from "./under-one-key.ts";
 import type { Uplink } from "./uplink.ts";
+import { waitForAll, waitForEach } from "./waiting.ts";
 
 /** How many lanes are kept for their next event. */
 const KNOWN_LANES = 1_000;
 const NO_OPTIONS: PublishManyOptions = {};
-
-/** Who events are that travel under one key. */
-interface Together {
-  readonly key: string;
-  readonly compared: boolean;
-  readonly publishId: string;
-  readonly earlier: EarlierAttempt | undefined;
-}
 
 /** Takes events, checks them, and leads each through its channel's lane to the uplink. */
 export class QueuedPublisher implements Publisher {
@@ -53,13 +42,10 @@ export class QueuedPublisher implements Publisher {
   readonly #known = new Map<string, Lane>();
   /** Lanes that were idle when they got their first event of this tick. */
   #woken: Lane[] = [];
-  #queuedBytes = 0;
-  #queuedEvents = 0;
+  readonly #queue: QueueBound;
   #published = 0;
   #failed = 0;
   #retries = 0;
-  /** Who waits until less is queued. */
-  #waiting: (() => void)[] = [];
   /** Who is told when nothing is taken any more. */
   readonly #pipes = new Set<() => void>();
   #sweeper: NodeJS.Timeout | undefined;
@@ -67,6 +53,7 @@ export class QueuedPublisher implements Publisher {
   #closed = false;
   readonly #turns = new Turns(() => this.#uplink.maxInFlight);
   readonly #port: LanePort;
+  readonly #oneRecord: OneRecord;
   readonly #stopDraining: (() => void) | undefined;
   readonly #spool: Spool | undefined;
 
@@ -78,6 +65,7 @@ export class QueuedPublisher implements Publisher {
     this.#settings = settings;
     this.#clock = clock;
     this.#encode = createLineEncoder(settings.traceparent);
+    this.#queue = new QueueBound(settings.maxQueueBytes, () => this.#uplink.problem);
     this.#uplink = connect(() => {
       // Whoever closes the publisher is told what became of the spool.
       this.#end("closed", "the connection to NATS was closed").catch(() => undefined);
@@ -96,6 +84,12 @@ export class QueuedPublisher implements Publisher {
       settled: (lane, record) => this.#settled(lane, record),
       problem: () => this.#uplink.problem,
     };
+    this.#oneRecord = {
+      maxEvents: settings.maxRecordEvents,
+      maxBytes: () => Math.min(MAX_RECORD_BYTES, this.#uplink.maxRecordBytes),
+      now: this.#clock.now,
+      nextPublishId: this.#nextMessageId,
+    };
     this.#stopDraining = settings.drainOnExit ? drainOnExit(this) : undefined;
     if (opened === undefined) return;
     this.#spool = new Spool(opened, () => this.#uplink.newest);
@@ -105,8 +99,8 @@ export class QueuedPublisher implements Publisher {
   get stats(): PublisherStats {
     return {
       connected: this.#uplink.connected && !this.#closed,
-      queuedEvents: this.#queuedEvents,
-      queuedBytes: this.#queuedBytes,
+      queuedEvents: this.#queue.events,
+      queuedBytes: this.#queue.bytes,
       channels: this.#lanes.size,
       published: this.#published,
       failed: this.#failed,
@@ -128,14 +122,9 @@ export class QueuedPublisher implements Publisher {
     options: PublishManyOptions = NO_OPTIONS,
   ): Promise<PublishResult[]> {
     return new Promise((resolve, reject) => {
-      // A lane settles its events in their order, until one is rejected.
-      const results: PublishResult[] = [];
-      const settle: Settle = (outcome) => {
-        if (outcome instanceof Refusal) reject(outcome.error);
-        else if (results.push(outcome) === events.length) resolve(results);
-      };
+      const settle = waitForAll(events.length, resolve, reject);
       this.#acceptMany(channel, events, options, () => settle);
-      if (events.length === 0) resolve(results);
+      if (events.length === 0) resolve([]);
     });
   }
 
@@ -145,13 +134,8 @@ export class QueuedPublisher implements Publisher {
     options: PublishManyOptions = NO_OPTIONS,
   ): Promise<PublishOutcome[]> {
     return new Promise((resolve) => {
-      const outcomes: PublishOutcome[] = new Array(events.length);
-      let left = events.length;
-      this.#acceptMany(channel, events, options, (i) => (outcome) => {
-        outcomes[i] = outcome instanceof Refusal ? { error: outcome.error } : outcome;
-        if (--left === 0) resolve(outcomes);
-      });
-      if (left === 0) resolve(outcomes);
+      this.#acceptMany(channel, events, options, waitForEach(events.length, resolve));
+      if (events.length === 0) resolve([]);
     });
   }
 
@@ -159,8 +143,8 @@ export class QueuedPublisher implements Publisher {
     const port: PipePort = {
       publish: (channel, event, how) => this.#accept(channel, event, how),
       maxWindowBytes: this.#settings.maxQueueBytes / 2,
-      isOver: (bytes) => this.#queuedBytes > bytes,
-      room: (bytes) => this.#room(bytes),
+      isOver: (bytes) => this.#queue.bytes > bytes,
+      room: (bytes) => this.#queue.room(bytes),
       onClosed: (listener) => {
         this.#pipes.add(listener);
         return () => void this.#pipes.delete(listener);
@@ -209,7 +193,7 @@ export class QueuedPublisher implements Publisher {
     const lane = this.#lane(channel);
     const now = this.#clock.now();
     const opens = lane.opens(bytes, timeoutMs, event.idempotencyKey, now);
-    this.#reserve(bytes + EVENT_OVERHEAD_BYTES + (opens ? RECORD_OVERHEAD_BYTES : 0));
+    this.#queue.admit(bytes + EVENT_OVERHEAD_BYTES + (opens ? RECORD_OVERHEAD_BYTES : 0));
     const { signal } = options;
     const result = new Promise<PublishResult>(take);
     const each = { line, bytes, timeoutMs, settle: taken };
@@ -239,10 +223,10 @@ export class QueuedPublisher implements Publisher {
       charge += bytes + EVENT_OVERHEAD_BYTES;
       if (events[i]?.idempotencyKey !== undefined) charge += RECORD_OVERHEAD_BYTES;
     }
-    const together = this.#togetherOf(events, sizes, options);
+    const together = underOneKey(events, sizes, options, this.#oneRecord);
     const lane = this.#lane(channel);
     if (lines.length === 0) return;
-    this.#reserve(charge);
+    this.#queue.admit(charge);
     const all = lines.map((line, i): LaneEvent => {
       return { line, bytes: sizes[i] ?? 0, timeoutMs, settle: waiterOf(i) };
     });
@@ -275,43 +259,6 @@ export class QueuedPublisher implements Publisher {
     if (bytes > limit) throw new PublisherError("too_large", `the event has ${bytes} bytes; the limit is ${limit}`);
   }
 
-  /**
-   * Who events with one key are; `undefined` if they have none.
-   *
-   * @throws PublisherError `invalid_event`, `too_large`; TypeError for an attempt that is none
-   */
-  #togetherOf(
-    events: readonly EventInput[],
-    sizes: readonly number[],
-    { idempotencyKey, attempt, compare = true }: PublishManyOptions,
-  ): Together | undefined {
-    if (idempotencyKey === undefined) {
-      if (attempt === undefined) return undefined;
-      throw new TypeError("an attempt needs an idempotencyKey");
-    }
-    if (!isKey(idempotencyKey)) {
-      throw new PublisherError("invalid_event", "idempotencyKey must be a string of 1 to 128 characters");
-    }
-    if (events.some((event) => event.idempotencyKey !== undefined)) {
-      throw new PublisherError("invalid_event", "events under one idempotencyKey have none of their own");
-    }
-    const bytes = sizes.reduce((sum, size) => sum + size + 1, -1);
-    const limit = Math.min(MAX_RECORD_BYTES, this.#uplink.maxRecordBytes);
-    if (events.length > this.#settings.maxRecordEvents || bytes > limit) {
-      const most = `at most ${this.#settings.maxRecordEvents} events and ${limit} bytes`;
-      throw new PublisherError("too_large", `${most} travel under one idempotencyKey: use one for each part`);
-    }
-    const compared = compare || events.length > 1;
-    const key = idempotencyKey;
-    if (attempt === undefined) return { key, compared, publishId: this.#nextMessageId(), earlier: undefined };
-    const { publishId, sinceMs, after } = attempt;
-    if (typeof publishId !== "string" || !/^[A-Za-z0-9_-]{1,64}$/.test(publishId) || !(sinceMs >= 0)) {
-      throw new TypeError("an attempt has a publishId [A-Za-z0-9_-]{1,64} and a sinceMs of 0 or more");
-    }
-    const earlier = sinceMs === 0 ? undefined : { since: this.#clock.now() - sinceMs, after };
-    return { key, compared, publishId, earlier };
-  }
-
   #identify(subject: string, key: string, publishId: string): RecordIdentity {
     return { messageId: idempotentMessageId(subject, key, this.#settings.idempotencySecret), publishId, key };
   }
@@ -332,19 +279,6 @@ export class QueuedPublisher implements Publisher {
     if (this.#known.size >= KNOWN_LANES) this.#known.clear();
     this.#known.set(channel, lane);
     return lane;
-  }
-
-  /** @throws QueueFullError */
-  #reserve(charge: number): void {
-    // What is larger than the whole queue is let in when nothing else is there.
-    if (this.#queuedBytes > 0 && this.#queuedBytes + charge > this.#settings.maxQueueBytes) {
-      throw new QueueFullError(
-        this.#queuedEvents,
-        this.#queuedBytes,
-        this.#settings.maxQueueBytes,
-        this.#uplink.problem,
-      );
-    }
   }
 
   #push(lane: Lane, event: LaneEvent, key: string | undefined, now: number): OutgoingRecord {
@@ -369,7 +303,7 @@ export class QueuedPublisher implements Publisher {
   #pushTogether(
     lane: Lane,
     events: readonly LaneEvent[],
-    { key, compared, publishId, earlier }: Together,
+    { key, compared, publishId, earlier }: UnderOneKey,
     signal: AbortSignal | undefined,
   ): void {
     const identity = { ...this.#identify(lane.subject, key, publishId), compared };
@@ -388,7 +322,7 @@ export class QueuedPublisher implements Publisher {
   #count(record: OutgoingRecord): void {
     if (record.counted) return;
     record.counted = true;
-    this.#queuedBytes += RECORD_OVERHEAD_BYTES;
+    this.#queue.add(RECORD_OVERHEAD_BYTES, 0);
   }
 
   #enter(lane: Lane, charge: number, events: number): void {
@@ -396,8 +330,7 @@ export class QueuedPublisher implements Publisher {
       this.#lanes.set(lane.channel, lane);
       this.#wake(lane);
     }
-    this.#queuedBytes += charge;
-    this.#queuedEvents += events;
+    this.#queue.add(charge, events);
   }
 
   #takeBack(lane: Lane, record: OutgoingRecord, settle: Settle): void {
@@ -410,7 +343,7 @@ export class QueuedPublisher implements Publisher {
     }
     const charge = record.withdraw(settle);
     if (charge === undefined) return;
-    this.#leave(charge, 1);
+    this.#queue.remove(charge, 1);
     settle(new Refusal(new PublisherError("aborted", "the event was taken back before it was sent")));
     if (record.events === 0) lane.advance();
   }
@@ -465,24 +398,10 @@ export class QueuedPublisher implements Publisher {
     if (attempts > 1) this.#retries += attempts - 1;
     const { onRecord } = this.#settings;
     if (onRecord !== undefined && events > 0) reportRecord(onRecord, record, this.#clock.now());
-    this.#leave(record.charge, events);
+    this.#queue.remove(record.charge, events);
     lane.advance();
     if (lane.tail === undefined) this.#lanes.delete(lane.channel);
     this.#turns.call();
-  }
-
-  #leave(charge: number, events: number): void {
-    this.#queuedBytes -= charge;
-    this.#queuedEvents -= events;
-    if (this.#waiting.length === 0) return;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const wake of waiting) wake();
-  }
-
-  /** Resolves when no more than so much is queued. */
-  async #room(bytes: number): Promise<void> {
-    while (this.#queuedBytes > bytes) await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
   /** An idle lane sends at the end of the tick: what is published in one go travels in one record. */
@@ -517,7 +436,7 @@ export class QueuedPublisher implements Publisher {
     const timer = new AbortController();
     await Promise.race([this.flush(), delay(closeTimeoutMs, undefined, { signal: timer.signal }).catch(() => {})]);
     timer.abort();
-    const left = this.#queuedEvents;
+    const left = this.#queue.events;
     const { problem } = this.#uplink;
     await this.#end("unavailable", `the publisher was closed: ${problem}`);
     if (left === 0) return;
