@@ -21,7 +21,7 @@ type How = PublishOptions;
 const SCENARIOS: Readonly<Record<string, Scenario>> = {
   "end-to-end": { run: endToEnd, events: 200_000, readers: 1 },
   "fan-out": { run: fanOut, events: 10_000, readers: 1_000 },
-  publish: { run: publish, events: 500_000, readers: 1, how: ["sync", "transport"] },
+  publish: { run: publish, events: 1_000_000, readers: 1, how: ["sync", "transport"] },
   resume: { run: resume, events: 1_000, readers: 1_000 },
   "slow-reader": { run: slowReader, events: 100_000, readers: 100 },
 };

@@ -28,23 +28,24 @@ export interface EventInput<T extends string = string, P = unknown> extends Even
 /** Says in which trace context the caller is, as `EventInput.traceparent`; what is none counts as `undefined`. */
 export type CurrentTraceparent = () => string | undefined;
 
-const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})$/;
+const RFC3339 = /^\d{4}-\d{2}-\d{2}T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})$/;
 
 /**
- * The event as its line in a record.
+ * Writes an event as its line in a record.
  *
+ * @param now ms since 1970, for an event that has no timestamp
  * @throws PublisherError `invalid_event`
  */
-export function encodeLine(event: EventInput): string {
-  return encode(event, undefined);
-}
+export type LineEncoder = (event: EventInput, now?: number) => string;
+
+export const encodeLine: LineEncoder = (event, now = Date.now()) => encode(event, now, undefined);
 
 /** {@link encodeLine}, where an event without a `traceparent` gets the current one. */
-export function createLineEncoder(current: CurrentTraceparent | undefined): (event: EventInput) => string {
-  return current === undefined ? encodeLine : (event) => encode(event, current);
+export function createLineEncoder(current: CurrentTraceparent | undefined): LineEncoder {
+  return current === undefined ? encodeLine : (event, now = Date.now()) => encode(event, now, current);
 }
 
-function encode(event: EventInput, current: CurrentTraceparent | undefined): string {
+function encode(event: EventInput, now: number, current: CurrentTraceparent | undefined): string {
   if (typeof event !== "object" || event === null) throw invalid("an event is an object {type, payload}");
   const { type, payload, timestamp, idempotencyKey, traceparent } = event;
   // Most events have the type of the one before.
@@ -61,7 +62,7 @@ function encode(event: EventInput, current: CurrentTraceparent | undefined): str
   const trace = traceparent ?? (current && ask(current));
   let line: string | undefined;
   try {
-    line = encodeEvent(type, timestamp === undefined ? isoNow() : isoOf(timestamp), payload, trace);
+    line = encodeEvent(type, timestamp === undefined ? isoOfMs(now) : isoOf(timestamp), payload, trace);
   } catch (error) {
     if (error instanceof PublisherError) throw error;
     throw invalid(
@@ -110,9 +111,15 @@ function isoOfDate(date: Date): string | undefined {
 function isoOfText(text: unknown): string | undefined {
   if (typeof text !== "string" || !RFC3339.test(text)) return undefined;
   const ms = Date.parse(text);
-  if (Number.isNaN(ms)) return undefined;
+  if (Number.isNaN(ms) || !isDay(text.slice(0, 10))) return undefined;
   // What is in UTC already keeps its digits beyond the millisecond.
   return text.endsWith("Z") ? text : new Date(ms).toISOString();
+}
+
+/** Whether the calendar has it: Date.parse takes February 30th for March 2nd. */
+function isDay(day: string): boolean {
+  const date = new Date(day);
+  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(day);
 }
 
 /** Events of a batch often have one and the same time. */
@@ -122,9 +129,8 @@ let lastType: string | undefined;
 let lastMs = Number.NaN;
 let lastText = "";
 
-/** Now. Writing the date is a tenth of what an event costs, and at full speed there are hundreds in a millisecond. */
-function isoNow(): string {
-  const ms = Date.now();
+/** Writing a date is a tenth of what an event costs, and at full speed there are hundreds in a millisecond. */
+function isoOfMs(ms: number): string {
   if (ms !== lastMs) {
     lastMs = ms;
     lastText = new Date(ms).toISOString();

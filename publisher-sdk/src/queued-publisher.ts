@@ -3,7 +3,7 @@ import { type EndReason, MAX_RECORD_BYTES } from "@kata/protocol/wire";
 import { onAbort } from "./aborts.ts";
 import { drainOnExit } from "./drain-on-exit.ts";
 import { PublisherError, type PublisherErrorCode } from "./errors.ts";
-import { createLineEncoder, type EventInput } from "./event.ts";
+import { createLineEncoder, type EventInput, type LineEncoder } from "./event.ts";
 import { streamEnded } from "./events.ts";
 import { Lane, type LaneEvent, type LanePort } from "./lane.ts";
 import { createMessageIds, idempotentMessageId } from "./message-id.ts";
@@ -33,7 +33,7 @@ const NO_OPTIONS: PublishManyOptions = {};
 export class QueuedPublisher implements Publisher {
   readonly #settings: Settings;
   readonly #uplink: Uplink;
-  readonly #encode: (event: EventInput) => string;
+  readonly #encode: LineEncoder;
   readonly #nextMessageId = createMessageIds();
   readonly #clock: SteadyClock;
   /** By channel; only lanes with something in them. */
@@ -187,11 +187,12 @@ export class QueuedPublisher implements Publisher {
   /** @throws PublisherError, TypeError for what is not accepted */
   #accept(channel: string, event: EventInput, options: PublishOptions): Promise<PublishResult> {
     const timeoutMs = this.#timeoutOf(options);
-    const line = this.#encode(event);
+    const wall = this.#clock.wall();
+    const line = this.#encode(event, wall);
     const bytes = Buffer.byteLength(line);
     this.#admit(bytes);
     const lane = this.#lane(channel);
-    const now = this.#clock.now();
+    const now = this.#clock.at(wall);
     const opens = lane.opens(bytes, timeoutMs, event.idempotencyKey, now);
     this.#queue.admit(bytes + EVENT_OVERHEAD_BYTES + (opens ? RECORD_OVERHEAD_BYTES : 0));
     const { signal } = options;
@@ -215,7 +216,8 @@ export class QueuedPublisher implements Publisher {
     waiterOf: (i: number) => Settle,
   ): void {
     const timeoutMs = this.#timeoutOf(options);
-    const lines = events.map(this.#encode);
+    const wall = this.#clock.wall();
+    const lines = events.map((event) => this.#encode(event, wall));
     const sizes = lines.map((line) => Buffer.byteLength(line));
     let charge = RECORD_OVERHEAD_BYTES;
     for (const [i, bytes] of sizes.entries()) {
@@ -235,7 +237,7 @@ export class QueuedPublisher implements Publisher {
       this.#pushTogether(lane, all, together, signal);
       return;
     }
-    const now = this.#clock.now();
+    const now = this.#clock.at(wall);
     for (const [i, event] of all.entries()) {
       if (signal === undefined) this.#push(lane, event, events[i]?.idempotencyKey, now);
       else this.#pushUntil(signal, lane, event, events[i]?.idempotencyKey, now);

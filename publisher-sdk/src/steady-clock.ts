@@ -7,25 +7,32 @@ const TOLERANCE_MS = 100;
  * the same. So where the time of day has gone on by less than the monotonic clock, it is set right.
  */
 export class SteadyClock {
-  readonly #wall: () => number;
   readonly #monotonic: () => number;
   #offset = 0;
   #lastWall: number;
   #lastMonotonic: number;
 
   constructor(wall: () => number = Date.now, monotonic: () => number = () => performance.now()) {
-    this.#wall = wall;
+    this.wall = wall;
     this.#monotonic = monotonic;
     this.#lastWall = wall();
     this.#lastMonotonic = monotonic();
   }
 
+  /** The time of day. */
+  readonly wall: () => number;
+
   /** As right as the last `check`. */
-  readonly now = (): number => this.#wall() + this.#offset;
+  readonly now = (): number => this.at(this.wall());
+
+  /** What `now` is at a time of day: for whoever needs both, and asks the system once. */
+  at(wall: number): number {
+    return wall + this.#offset;
+  }
 
   /** Notices that the time of day was set back. Called now and then, so that `now` need not ask two clocks. */
   check(): void {
-    const wall = this.#wall();
+    const wall = this.wall();
     const monotonic = this.#monotonic();
     const behind = monotonic - this.#lastMonotonic - (wall - this.#lastWall);
     if (behind > TOLERANCE_MS) this.#offset += behind;

@@ -31,7 +31,7 @@ const IDLE_CHANNEL = "agent:bench-idle";
  * alive for the garbage collector. For the others more than 1,000 makes nothing faster.
  */
 const LOADS = {
-  kata: (channels: number) => (channels === 1 ? { inFlight: 2_000, burst: 500 } : { inFlight: 7_000, burst: 1_000 }),
+  kata: (channels: number) => (channels === 1 ? { inFlight: 2_000, burst: 500 } : { inFlight: 10_000, burst: 1_000 }),
   others: { inFlight: 1_000, burst: 100 },
 };
 /** As many events at once for each channel. */
