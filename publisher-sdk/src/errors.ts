@@ -74,3 +74,18 @@ export class QueueFullError extends PublisherError {
     this.maxQueueBytes = maxQueueBytes;
   }
 }
+
+/** What answers is no broker, which does not look as if it would pass. */
+export class NoBrokerError extends PublisherError {
+  constructor(message: string) {
+    super("unavailable", message);
+  }
+}
+
+/** Hands an `unavailable` over instead of throwing it: it may pass. */
+export function orUnavailable<T>(attempt: Promise<T>): Promise<T | PublisherError> {
+  return attempt.catch((error: unknown) => {
+    if (error instanceof PublisherError && error.code === "unavailable") return error;
+    throw error;
+  });
+}

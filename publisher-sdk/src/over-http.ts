@@ -1,8 +1,9 @@
 import { isId } from "@kata/protocol/wire";
 import { backoffMs } from "./backoff.ts";
 import { BrokerHttp, type HttpAnswer, tlsFilesOf } from "./broker-http.ts";
-import { PublisherError } from "./errors.ts";
+import { NoBrokerError, orUnavailable, PublisherError } from "./errors.ts";
 import { HttpUplink } from "./http-uplink.ts";
+import { LateUplink } from "./late-uplink.ts";
 import type { GivenSettings, PublisherOptions } from "./options.ts";
 import type { Publisher } from "./publisher.ts";
 import { QueuedPublisher } from "./queued-publisher.ts";
@@ -24,45 +25,61 @@ export async function overHttp(url: string, options: PublisherOptions, settings:
   if (base.username !== "" || base.search !== "") throw new TypeError("a broker's URL has no credentials: give apiKey");
   if (options.tls !== undefined && base.protocol !== "https:") throw new TypeError("tls demands an https:// URL");
   const http = new BrokerHttp(base, options.apiKey ?? "", CONNECTIONS, await tlsFilesOf(options.tls));
+  const { ackTimeoutMs, connectTimeoutMs } = settings;
+  const { spool } = options;
+  const team = () => askTeam(http, connectTimeoutMs, settings.teamId);
   try {
-    const teamId = await askTeam(http, settings.connectTimeoutMs);
-    if (settings.teamId !== undefined && settings.teamId !== teamId) {
-      throw new PublisherError("forbidden", `the API key is of team ${teamId}, not of ${settings.teamId}`);
-    }
+    // What a spool keeps can wait for a broker, if it is known whose it is.
+    const waits = spool !== undefined && settings.teamId !== undefined;
+    const answer = waits ? await orUnavailable(team()) : await persistently(team, connectTimeoutMs);
+    const teamId = typeof answer === "string" ? answer : (settings.teamId as string);
     const maxRecordEvents = Math.min(settings.maxRecordEvents, MAX_RECORD_EVENTS);
     const complete = { ...settings, teamId, maxRecordEvents };
-    const opened =
-      options.spool === undefined ? undefined : await openSpoolAt(options.spool, { ...complete, via: "http" });
+    const opened = spool === undefined ? undefined : await openSpoolAt(spool, { ...complete, via: "http" });
     const clock = new SteadyClock();
-    const connect = () => new HttpUplink(http, CONNECTIONS, settings.ackTimeoutMs, clock.now, opened !== undefined);
-    return new QueuedPublisher(complete, clock, connect, opened);
+    const connect = () => new HttpUplink(http, CONNECTIONS, ackTimeoutMs, clock.now, opened !== undefined);
+    if (typeof answer === "string") return new QueuedPublisher(complete, clock, connect, opened);
+    const late = { connect: () => team().then(connect), failure: answer, abandon: () => http.close() };
+    return new QueuedPublisher(complete, clock, ({ ready }) => new LateUplink({ ...late, ready }), opened);
   } catch (error) {
     http.close();
     throw error;
   }
 }
 
-/** Asks the broker whose key it is, until it answers. */
-async function askTeam(http: BrokerHttp, timeoutMs: number): Promise<string> {
+/**
+ * Asks the broker whose key it is.
+ *
+ * @param expected the team that it has to be
+ * @throws PublisherError `unavailable`, which may pass; `unauthenticated`, `forbidden`
+ */
+async function askTeam(http: BrokerHttp, timeoutMs: number, expected: string | undefined): Promise<string> {
+  const answer = await http.ask({ method: "GET", path: "/v1/publisher", timeoutMs }).catch((error: Error) => {
+    throw new PublisherError("unavailable", error.message, { cause: error });
+  });
+  if (answer.status !== 200) throw refusal(answer, http.name);
+  const teamId = teamIn(answer, http.name);
+  if (expected === undefined || expected === teamId) return teamId;
+  throw new PublisherError("forbidden", `the API key is of team ${teamId}, not of ${expected}`);
+}
+
+function refusal({ status, body }: HttpAnswer, name: string): PublisherError {
+  const said = (body as { error?: { message?: unknown } } | undefined)?.error?.message;
+  const problem = `the broker at ${name} answered ${status}${typeof said === "string" ? `: ${said}` : ""}`;
+  if (status === 401) return new PublisherError("unauthenticated", problem);
+  if (status === 403) return new PublisherError("forbidden", problem);
+  if (status >= 500 || status === 429) return new PublisherError("unavailable", problem);
+  return new NoBrokerError(`${problem}: what answers there is no broker`);
+}
+
+/** Tries until it does not fail as something that may pass, or the time is up. */
+async function persistently<T>(attempt: () => Promise<T>, timeoutMs: number): Promise<T> {
   const until = performance.now() + timeoutMs;
   for (let failures = 0; ; failures++) {
-    let problem: string;
-    try {
-      const answer = await http.ask({ method: "GET", path: "/v1/publisher", timeoutMs });
-      if (answer.status === 200) return teamIn(answer, http.name);
-      const said = (answer.body as { error?: { message?: unknown } } | undefined)?.error?.message;
-      problem = `the broker at ${http.name} answered ${answer.status}${typeof said === "string" ? `: ${said}` : ""}`;
-      if (answer.status === 401) throw new PublisherError("unauthenticated", problem);
-      if (answer.status === 403) throw new PublisherError("forbidden", problem);
-      if (answer.status < 500 && answer.status !== 429) {
-        throw new PublisherError("unavailable", `${problem}: what answers there is no broker`);
-      }
-    } catch (error) {
-      if (error instanceof PublisherError) throw error;
-      problem = error instanceof Error ? error.message : String(error);
-    }
+    const result = await orUnavailable(attempt());
+    if (!(result instanceof PublisherError)) return result;
     const pauseMs = backoffMs(failures);
-    if (performance.now() + pauseMs >= until) throw new PublisherError("unavailable", problem);
+    if (result instanceof NoBrokerError || performance.now() + pauseMs >= until) throw result;
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
@@ -70,5 +87,5 @@ async function askTeam(http: BrokerHttp, timeoutMs: number): Promise<string> {
 function teamIn({ body }: HttpAnswer, name: string): string {
   const teamId = (body as { teamId?: unknown } | undefined)?.teamId;
   if (isId(teamId)) return teamId;
-  throw new PublisherError("unavailable", `what answers at ${name} is no broker`);
+  throw new NoBrokerError(`what answers at ${name} is no broker`);
 }

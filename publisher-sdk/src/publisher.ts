@@ -69,7 +69,7 @@ export type ChannelEvent<E extends EventMap = AnyEvents> = EventInputOf<E> & { r
 /**
  * Connects to NATS, or to a broker, and resolves when it is connected. With an `apiKey`, brokers say what else there is to know:
  * the team and what its message ids are made with. A stream that is not there yet, or has no leader, is waited for by what
- * is published.
+ * is published. With a `spool` and a `teamId` it need not be connected ({@link PublisherOptions.spool}).
  *
  * @throws TypeError for bad options, PublisherError `unavailable`, `unauthenticated`, `forbidden`; `closed` for a connection that is
  */

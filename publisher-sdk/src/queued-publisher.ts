@@ -22,7 +22,7 @@ import type { SteadyClock } from "./steady-clock.ts";
 import { subjectFor } from "./subject.ts";
 import { Turns } from "./turns.ts";
 import { type OneRecord, type UnderOneKey, underOneKey } from "./under-one-key.ts";
-import type { Uplink } from "./uplink.ts";
+import type { Uplink, UplinkListener } from "./uplink.ts";
 import { waitForAll, waitForEach } from "./waiting.ts";
 
 /** How many lanes are kept for their next event. */
@@ -58,17 +58,23 @@ export class QueuedPublisher implements Publisher {
   readonly #spool: Spool | undefined;
 
   /**
-   * @param connect makes the uplink; what it is given is called if the way to the log is closed under the publisher's feet
+   * @param connect makes the uplink
    * @param opened what was left in it is sent first
    */
-  constructor(settings: Settings, clock: SteadyClock, connect: (closed: () => void) => Uplink, opened?: OpenedSpool) {
+  constructor(
+    settings: Settings,
+    clock: SteadyClock,
+    connect: (listener: UplinkListener) => Uplink,
+    opened?: OpenedSpool,
+  ) {
     this.#settings = settings;
     this.#clock = clock;
     this.#encode = createLineEncoder(settings.traceparent);
     this.#queue = new QueueBound(settings.maxQueueBytes, () => this.#uplink.problem);
-    this.#uplink = connect(() => {
+    this.#uplink = connect({
+      ready: () => this.#turns.call(),
       // Whoever closes the publisher is told what became of the spool.
-      this.#end("closed", "the connection to NATS was closed").catch(() => undefined);
+      closed: () => void this.#end("closed", "the connection to NATS was closed").catch(() => undefined),
     });
     this.#port = {
       now: this.#clock.now,

@@ -1,6 +1,14 @@
 import type { PublisherErrorCode } from "./errors.ts";
 import type { OutgoingRecord } from "./record.ts";
 
+/** Who is told of an uplink by itself. */
+export interface UplinkListener {
+  /** More may be on its way than when it was last asked. */
+  ready(): void;
+  /** The way to the log is closed under the publisher's feet. */
+  closed(): void;
+}
+
 /**
  * A way into the log: over NATS, or over a broker's HTTP. Each brings the records that it is given there exactly once, whatever
  * happens in between: every attempt has the same id and the same bytes.
