@@ -1,4 +1,4 @@
-import { execFile, spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { get } from "node:https";
@@ -9,12 +9,12 @@ import { findNatsServer, type NatsServer, startNatsServer } from "@kata/dev";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { startBroker, TEST_KEY } from "../support/broker.ts";
+import { noOpenSsl } from "../support/certificate.ts";
 import { freePort } from "../support/free-port.ts";
 import { startNats, type TestNats } from "../support/nats.ts";
 import { createTempDirectory, type TempDirectory } from "../support/temp-directory.ts";
 
 const run = promisify(execFile);
-const noOpenSsl = spawnSync("openssl", ["version"]).error !== undefined;
 
 let directory: TempDirectory;
 let nats: TestNats;
@@ -64,7 +64,6 @@ afterAll(async () => {
   await directory?.[Symbol.asyncDispose]();
 });
 
-// The certificates are made by the openssl program, which every system has that builds Node.js modules; without it, skipped.
 describe.skipIf(noOpenSsl)("a broker with a certificate", () => {
   it("speaks https and wss, and nothing in the clear", async () => {
     const lines: string[] = [];

@@ -1,16 +1,12 @@
-import { execFile, spawnSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { findNatsServer, startNatsServer } from "@kata/dev";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createCertificate, noOpenSsl } from "../support/certificate.ts";
 import { freePort } from "../support/free-port.ts";
 import { createTempDirectory, type TempDirectory } from "../support/temp-directory.ts";
 import { expectRefusal } from "./administering.ts";
 import { kata } from "./rig.ts";
-
-const run = promisify(execFile);
-const noOpenSsl = spawnSync("openssl", ["version"]).error !== undefined;
 
 let directory: TempDirectory;
 const at = (name: string) => join(directory.path, name);
@@ -24,24 +20,8 @@ afterAll(() => directory?.[Symbol.asyncDispose]());
 
 describe.skipIf(noOpenSsl)("kata on a NATS with TLS", () => {
   it("trusts it for KATA_NATS_CA_FILE's sake, as a broker does, and shows its own certificate", async () => {
-    await run(
-      "openssl",
-      [
-        ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"],
-        ...[
-          "-subj",
-          "/CN=localhost",
-          "-addext",
-          "subjectAltName=DNS:localhost",
-          "-keyout",
-          "key.pem",
-          "-out",
-          "cert.pem",
-        ],
-      ],
-      { cwd: directory.path },
-    );
-    const tls = `cert_file: "${at("cert.pem")}", key_file: "${at("key.pem")}", ca_file: "${at("cert.pem")}", verify: true`;
+    const { certFile, keyFile } = await createCertificate(directory.path);
+    const tls = `cert_file: "${certFile}", key_file: "${keyFile}", ca_file: "${certFile}", verify: true`;
     await writeFile(at("nats.conf"), `jetstream { store_dir: $KATA_NATS_STORE_DIR }\ntls { ${tls} }\n`);
     const { path } = await findNatsServer({ env: process.env, report: () => undefined });
     const nats = await startNatsServer({
@@ -53,8 +33,8 @@ describe.skipIf(noOpenSsl)("kata on a NATS with TLS", () => {
     });
     try {
       const url = `tls://localhost:${nats.port}`;
-      const ca = { KATA_NATS_CA_FILE: at("cert.pem") };
-      const own = { KATA_NATS_CERT_FILE: at("cert.pem"), KATA_NATS_KEY_FILE: at("key.pem") };
+      const ca = { KATA_NATS_CA_FILE: certFile };
+      const own = { KATA_NATS_CERT_FILE: certFile, KATA_NATS_KEY_FILE: keyFile };
       expect(await list(url, { ...ca, ...own })).toMatchObject({ code: 0, stdout: "[]\n", stderr: "" });
       const unreachable =
         /^kata: cannot reach NATS at tls:\/\/localhost:\d+ \(.+\): .+ and look at KATA_NATS_CA_FILE$/m;
