@@ -41,7 +41,7 @@ export async function load(system: PublishSystem, { channels, enough, inFlight, 
     if (published - acked === inFlight - burst || acked === published) progress();
   };
   /** Made apart from the batch, which it would keep alive. */
-  const allSettled = (count: number) => {
+  const settledTogether = (count: number) => {
     const sampledAt = performance.now();
     return () => {
       latenciesMs.push(performance.now() - sampledAt);
@@ -74,7 +74,9 @@ export async function load(system: PublishSystem, { channels, enough, inFlight, 
         const batch: EventInput[] = [];
         for (let number = from + i; number < end; number += channels.length)
           batch.push(numberedEvent(number, LINE_BYTES));
-        if (batch.length > 0) system.publishMany(channel, batch).then(allSettled(batch.length), failed);
+        if (batch.length === 0) continue;
+        const batchSettled = settledTogether(batch.length);
+        system.publishMany(channel, batch).then(batchSettled, failed);
       }
     }
     for (; published < end; published++) {

@@ -39,12 +39,19 @@ export function formatEventId(epoch: string, seq: number, check: string, n = 0):
   return n === 0 ? `${epoch}-${seq}-${check}` : `${epoch}-${seq}-${check}.${n}`;
 }
 
-/** What further events' ids end with: most records are no longer. */
-const SUFFIXES = Array.from({ length: 1_000 }, (_, n) => (n === 0 ? "" : `.${n}`));
+/** What further events' ids end with, by their n, as far as it was needed: most records are no longer. */
+const suffixes: string[] = [];
+const SUFFIXES_KEPT = 1_000;
 
 /** The eventId of the n-th further event of a record, from that of its first. Cheaper than {@link formatEventId} for all of them. */
 export function furtherEventId(first: string, n: number): string {
-  return first + (SUFFIXES[n] ?? `.${n}`);
+  return n === 0 ? first : first + (suffixes[n] ?? suffixOf(n));
+}
+
+function suffixOf(n: number): string {
+  const suffix = `.${n}`;
+  if (n < SUFFIXES_KEPT) suffixes[n] = suffix;
+  return suffix;
 }
 
 /** The position before the first record of a stream. */

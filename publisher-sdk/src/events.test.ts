@@ -117,6 +117,41 @@ describe("a publisher of an application's own events", () => {
   });
 });
 
+describe("[ENVELOPE-3] a timestamp", () => {
+  const timed = (timestamp: string) => {
+    const line = encodeLine({ type: "log_entry", payload: { message: "m" }, timestamp });
+    return (JSON.parse(line) as { timestamp: string }).timestamp;
+  };
+
+  it.each([
+    ["2024-02-29T23:59:59Z", "2024-02-29T23:59:59Z"],
+    ["2000-02-29T00:00:00.123456789Z", "2000-02-29T00:00:00.123456789Z"],
+    ["2024-03-01T00:30:00+01:00", "2024-02-29T23:30:00.000Z"],
+    ["2025-12-31T23:30:00-01:00", "2026-01-01T00:30:00.000Z"],
+    ["2026-01-01T00:00:00+23:59", "2025-12-31T00:01:00.000Z"],
+    ["0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z"],
+    ["9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"],
+  ])("%s is stored in UTC as %s", (given, stored) => {
+    expect(timed(given)).toBe(stored);
+  });
+
+  it.each([
+    "2026-02-29T00:00:00Z",
+    "2100-02-29T00:00:00Z",
+    "2026-04-31T12:00:00+01:00",
+    "2026-00-10T00:00:00Z",
+    "2026-01-00T00:00:00Z",
+    "2026-01-01T24:00:00Z",
+    "2026-01-01T00:60:00Z",
+    "2026-01-01T00:00:60Z",
+    "2026-01-01T00:00:00",
+    "9999-12-31T23:30:00-01:00",
+    "2026-01-01T00:00:00Z\n",
+  ])("%j is none", (timestamp) => {
+    expect(() => timed(timestamp)).toThrow(expect.objectContaining({ code: "invalid_event" }));
+  });
+});
+
 describe("[ENVELOPE-7] traceparent", () => {
   const event: EventInput = { type: "log_entry", payload: { message: "m" }, timestamp: AT };
   const line = `{"type":"log_entry","timestamp":"${AT}","encoding":"json","payload":{"message":"m"}}`;

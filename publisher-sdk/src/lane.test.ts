@@ -183,16 +183,55 @@ test("events under one key are one record, beyond what the lane would put togeth
 });
 
 test("what is settled holds on to nothing: neither what it held nor the record behind it", () => {
-  const { lane, sent, event, push } = rig({ recordEvents: 1 });
-  const first = event("a");
-  lane.push(first);
-  push("b");
+  const { lane, sent, event, clock } = rig({ recordBytes: () => 100_000 });
+  // More than one piece of memory.
+  const lines = ["a", "b", "c"].map((letter) => event(letter.repeat(15_000)));
+  for (const each of lines) lane.push(each);
+  lane.push(event("k"), "k");
   lane.advance();
-  expect(sent[0]?.next).toBeUndefined();
-  sent[0]?.succeed("e", 1, false);
-  expect(sent[0]?.data).toHaveLength(0);
-  expect(sent[0]?.withdraw(first.settle)).toBeUndefined();
-  expect(sent[0]).toMatchObject({ events: 1, bytes: 1 });
+  const [first] = sent;
+  let told = 0;
+  first?.onSettled(() => told++);
+  expect(first?.next).toBeUndefined();
+  first?.succeed("e", 1, false);
+  first?.settle();
+  expect(told).toBe(1);
+  expect(first?.data).toHaveLength(0);
+  for (const { settle } of lines) expect(first?.withdraw(settle)).toBeUndefined();
+  expect(first).toMatchObject({ events: 3, bytes: 45_002 });
+  // Nor does what is given up out of the middle of the queue.
+  lane.push(event("c"), "k2");
+  const given = lane.push(event("l".repeat(15_000), 100));
+  expect(lane.push(event("l".repeat(15_000), 100))).toBe(given);
+  lane.push(event("d"), "k3");
+  clock.now = 100;
+  lane.expire();
+  expect(given.error).toMatchObject({ code: "unavailable" });
+  expect(given.next).toBeUndefined();
+  expect(given.data).toHaveLength(0);
+});
+
+test("records take no more memory than they count for, however long the one before them was", () => {
+  const taken: number[] = [];
+  const sent: OutgoingRecord[] = [];
+  const { lane, push } = rig({
+    recordBytes: () => 100_000,
+    recordEvents: 1_000,
+    send: (record) => {
+      sent.push(record);
+      taken.push(record.data.buffer.byteLength);
+    },
+  });
+  for (let i = 0; i < 300; i++) push("x".repeat(100));
+  lane.advance();
+  // Behind it: with keys of their own, and with times that lie apart.
+  for (let i = 0; i < 5; i++) push("y", `k${i}`);
+  for (let i = 0; i < 12; i++) push("z", undefined, i % 4 < 2 ? 10_000 : 60_000);
+  for (let i = 0; i < 12; i++) sent[i]?.succeed("e", i + 1, false);
+  expect(sent.map(({ events }) => events)).toEqual([300, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2]);
+  // What is small comes out of Node's pool.
+  expect(taken[0]).toBeGreaterThan(30_000);
+  for (const bytes of taken.slice(1)) expect(bytes).toBeLessThanOrEqual(Buffer.poolSize);
 });
 
 test("records that fail while they are being sent do not pile up on the stack", () => {

@@ -47,7 +47,7 @@ export class Lane {
   #first: OutgoingRecord | undefined;
   #last: OutgoingRecord | undefined;
   #inFlight: OutgoingRecord | undefined;
-  /** Length of the last record that came to its turn, bytes: the next one is often as long. */
+  /** Length of the last record that left the queue, bytes: the next one is often as long. */
   #usual = 0;
   #advancing = false;
   /** The latest deadline in the queue, and whether no earlier one is behind a later: then only the front has to be looked at. */
@@ -168,7 +168,9 @@ export class Lane {
 
   /** A new record at the end of the queue. */
   #open(identity: RecordIdentity, now: number, earlier?: EarlierAttempt): OutgoingRecord {
-    const record = new OutgoingRecord(this.channel, this.subject, identity, now, earlier, this.#usual);
+    // One that opens behind another is not so sure to fill up: there can be any number of them.
+    const room = this.#last === undefined ? this.#usual : 0;
+    const record = new OutgoingRecord(this.channel, this.subject, identity, now, earlier, room);
     if (this.#last === undefined) this.#first = record;
     else this.#last.next = record;
     this.#last = record;

@@ -193,12 +193,12 @@ export class QueuedPublisher implements Publisher {
   /** @throws PublisherError, TypeError for what is not accepted */
   #accept(channel: string, event: EventInput, options: PublishOptions): Promise<PublishResult> {
     const timeoutMs = this.#timeoutOf(options);
-    const wall = this.#clock.wall();
+    const wall = this.#wall();
     const line = this.#encode(event, wall);
     const bytes = Buffer.byteLength(line);
-    this.#admit(bytes);
+    this.#checkSize(bytes);
     const lane = this.#lane(channel);
-    const now = this.#clock.at(wall);
+    const now = this.#started(wall, options);
     const opens = lane.opens(bytes, timeoutMs, event.idempotencyKey, now);
     this.#queue.admit(bytes + EVENT_OVERHEAD_BYTES + (opens ? RECORD_OVERHEAD_BYTES : 0));
     const { signal } = options;
@@ -222,12 +222,12 @@ export class QueuedPublisher implements Publisher {
     waiterOf: (i: number) => Settle,
   ): void {
     const timeoutMs = this.#timeoutOf(options);
-    const wall = this.#clock.wall();
+    const wall = this.#wall();
     const lines = events.map((event) => this.#encode(event, wall));
     const sizes = lines.map((line) => Buffer.byteLength(line));
     let charge = RECORD_OVERHEAD_BYTES;
     for (const [i, bytes] of sizes.entries()) {
-      this.#admit(bytes);
+      this.#checkSize(bytes);
       charge += bytes + EVENT_OVERHEAD_BYTES;
       if (events[i]?.idempotencyKey !== undefined) charge += RECORD_OVERHEAD_BYTES;
     }
@@ -243,7 +243,7 @@ export class QueuedPublisher implements Publisher {
       this.#pushTogether(lane, all, together, signal);
       return;
     }
-    const now = this.#clock.at(wall);
+    const now = this.#started(wall, options);
     for (const [i, event] of all.entries()) {
       if (signal === undefined) this.#push(lane, event, events[i]?.idempotencyKey, now);
       else this.#pushUntil(signal, lane, event, events[i]?.idempotencyKey, now);
@@ -261,8 +261,19 @@ export class QueuedPublisher implements Publisher {
     return timeoutMs;
   }
 
+  /** The time of day. If it was set back while nothing was on its way, that is noticed first. */
+  #wall(): number {
+    if (this.#sweeper === undefined) this.#clock.check();
+    return this.#clock.wall();
+  }
+
+  /** When an event's time begins, ms since 1970: a short one not before it is encoded, which may take as long. */
+  #started(wall: number, { timeoutMs }: PublishOptions): number {
+    return timeoutMs === undefined ? this.#clock.at(wall) : this.#clock.now();
+  }
+
   /** @throws PublisherError `too_large` */
-  #admit(bytes: number): void {
+  #checkSize(bytes: number): void {
     const limit = Math.min(this.#settings.maxEventBytes, this.#uplink.maxRecordBytes);
     if (bytes > limit) throw new PublisherError("too_large", `the event has ${bytes} bytes; the limit is ${limit}`);
   }
@@ -272,9 +283,9 @@ export class QueuedPublisher implements Publisher {
   }
 
   /**
-   * The lane of a channel that has room for so much more.
+   * The lane of a channel.
    *
-   * @throws PublisherError `invalid_channel`, `forbidden`, `closed`, `queue_full`
+   * @throws PublisherError `invalid_channel`, `forbidden`, `closed`
    */
   #lane(channel: string): Lane {
     if (this.#closed || this.#closing !== undefined) throw new PublisherError("closed", "the publisher is closed");
@@ -300,9 +311,11 @@ export class QueuedPublisher implements Publisher {
   /** The same for an event that can be taken back. */
   #pushUntil(signal: AbortSignal, lane: Lane, event: LaneEvent, key: string | undefined, now: number): void {
     let stop = (): void => undefined;
+    // The event itself, with its line, is not kept.
+    const { settle: settleIt } = event;
     const settle: Settle = (outcome) => {
       stop();
-      event.settle(outcome);
+      settleIt(outcome);
     };
     const record = this.#push(lane, { ...event, settle }, key, now);
     stop = onAbort(signal, () => this.#takeBack(lane, record, settle));
@@ -320,8 +333,9 @@ export class QueuedPublisher implements Publisher {
     this.#count(record);
     for (const { line } of events) this.#spool?.add(record, line);
     if (signal === undefined) return;
+    const settles = events.map(({ settle }) => settle);
     const stop = onAbort(signal, () => {
-      for (const { settle } of events) this.#takeBack(lane, record, settle);
+      for (const settle of settles) this.#takeBack(lane, record, settle);
     });
     record.onSettled(stop);
   }
@@ -353,7 +367,8 @@ export class QueuedPublisher implements Publisher {
     if (charge === undefined) return;
     this.#queue.remove(charge, 1);
     settle(new Refusal(new PublisherError("aborted", "the event was taken back before it was sent")));
-    if (record.events === 0) lane.advance();
+    // Not at once: what is behind it may be about to be taken back, too.
+    if (record.events === 0) queueMicrotask(() => lane.advance());
   }
 
   /** Takes over what an earlier process left. Only the first record of a channel can have been sent. */
@@ -422,7 +437,6 @@ export class QueuedPublisher implements Publisher {
       for (const each of woken) each.advance();
     });
     if (this.#sweeper !== undefined) return;
-    this.#clock.check();
     this.#sweeper = setInterval(() => this.#sweep(), sweepMs(this.#settings));
   }
 

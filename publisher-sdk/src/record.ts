@@ -32,7 +32,7 @@ export interface EarlierAttempt {
   readonly after: string | undefined;
 }
 
-/** What an event is counted with beside its line: a line feed, its promise and its places in arrays, bytes. */
+/** What an event is counted with beside its line: a line feed, its promise and its place in an array, bytes. */
 export const EVENT_OVERHEAD_BYTES = 256;
 
 /** What a record is counted with beside its events: itself, its identity and its lists, bytes. */
@@ -236,13 +236,21 @@ export class OutgoingRecord {
 
   /** Room for so much more. */
   #extend(bytes: number): void {
+    const all = this.bytes + bytes;
+    const room = Math.min(CHUNK_BYTES, this.#room);
+    if (this.events === 1 && room >= all) {
+      // Not from the first one on: most records of a quiet channel have no second event.
+      const first = this.#buffer;
+      this.#buffer = Buffer.allocUnsafe(room);
+      first.copy(this.#buffer, 0, 0, this.#used);
+      return;
+    }
     if (this.#used > 0) {
       this.#full ??= [];
       this.#full.push(this.#buffer.subarray(0, this.#used));
     }
-    // As much again as there is: the first event gets what it needs, or what the record before it needed.
-    const usual = this.bytes === 0 ? this.#room : this.bytes + bytes;
-    const more = bytes >= ALONE_BYTES ? bytes : Math.max(bytes, Math.min(CHUNK_BYTES, usual));
+    // As much again as there is: the first event gets what it needs.
+    const more = bytes >= ALONE_BYTES ? bytes : Math.max(bytes, Math.min(CHUNK_BYTES, all));
     this.#buffer = Buffer.allocUnsafe(more);
     this.#used = 0;
   }

@@ -12,7 +12,7 @@ export class SteadyClock {
   #lastWall: number;
   #lastMonotonic: number;
 
-  constructor(wall: () => number = Date.now, monotonic: () => number = () => performance.now()) {
+  constructor(wall: () => number = () => Date.now(), monotonic: () => number = () => performance.now()) {
     this.wall = wall;
     this.#monotonic = monotonic;
     this.#lastWall = wall();

@@ -46,6 +46,26 @@ describe.each(WAYS)("over %s", (way) => {
     expect(publisher.stats).toMatchObject({ queuedEvents: 0, queuedBytes: 0, channels: 0 });
   });
 
+  test("a signal takes back all of its events that have not been sent, also those that travel by themselves", async () => {
+    await using rig = await createRig({ way });
+    const publisher = await rig.publisher();
+    await publisher.publish("agent:a1", event(0));
+    const stop = new AbortController();
+    const { signal } = stop;
+    const keyed = upTo(3).map((i) => ({ ...event(i + 1), idempotencyKey: `k${i}` }));
+    const singly = keyed.map((each) => publisher.publish("agent:a1", each, { signal }));
+    const each = publisher.publishEach("agent:a2", keyed, { signal });
+    stop.abort();
+    for (const outcome of await Promise.allSettled(singly)) {
+      expect(outcome).toMatchObject({ reason: { code: "aborted", stored: "no" } });
+    }
+    for (const outcome of await each) expect(outcome).toMatchObject({ error: { code: "aborted", stored: "no" } });
+    await publisher.publish("agent:a1", event(4));
+    await publisher.flush();
+    expect(numbersOf(await readLog(rig.nc))).toEqual([0, 4]);
+    expect(publisher.stats).toMatchObject({ queuedEvents: 0, queuedBytes: 0, channels: 0 });
+  });
+
   test("what is taken back leaves nothing in the queue, however often", async () => {
     const { rig, publisher, first } = await blocked(way);
     await using _ = rig;

@@ -119,6 +119,31 @@ test("an end without a reason, or without options, is answered, not thrown on", 
   expect(await readLog(rig.nc)).toEqual([]);
 });
 
+test("a clock that is set back while nothing is on its way does not cost the next event", async () => {
+  await using rig = await createRig();
+  let behind = 0;
+  const dateNow = Date.now.bind(Date);
+  const clock = vi.spyOn(Date, "now").mockImplementation(() => dateNow() - behind);
+  onTestFinished(() => clock.mockRestore());
+  const publisher = await rig.publisher({ ackTimeoutMs: 50, publishTimeoutMs: 2_000 });
+  const stopped = vi.spyOn(globalThis, "clearInterval");
+  onTestFinished(() => stopped.mockRestore());
+  await publisher.publish("agent:a1", event(0));
+  // From then on the publisher does not look at its clocks.
+  await vi.waitFor(() => expect(stopped).toHaveBeenCalled(), { timeout: 3_000 });
+  behind = 3_600_000;
+  rig.proxy.pause();
+  const published = publisher.publish("agent:a1", event(1));
+  const looks = clock.mock.calls.length;
+  await vi.waitFor(() => expect(clock.mock.calls.length).toBeGreaterThan(looks + 20));
+  rig.proxy.resume();
+  await published;
+  await vi.waitFor(() => expect(stopped).toHaveBeenCalledTimes(2), { timeout: 3_000 });
+  behind = 7_200_000;
+  await publisher.publishMany("agent:a1", [event(2), event(3)]);
+  expect(numbersOf(await readLog(rig.nc))).toEqual([0, 1, 2, 3]);
+});
+
 test("over http, a clock that is set back while a record is tried again: it is stored once, and known as its own", async () => {
   await using rig = await createRig({ way: "http" });
   let behind = 0;
