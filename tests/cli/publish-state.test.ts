@@ -23,11 +23,13 @@ import { CHANNEL, eventsInLog, eventually, type Kata, kata, messagesOf, publishi
 
 const repeats = Array.from({ length: REPEAT }, (_, i) => i + 1);
 
-/** A log, and processes that follow it with a state, one after the other. */
-function following(nats: TestNats, directory: { readonly path: string }) {
-  const file = join(directory.path, "build.log");
-  const state = join(directory.path, "state.json");
+/** Processes that follow a file with a state and publish to a log, one after the other. */
+function following(nats: TestNats, directory: string) {
+  const file = join(directory, "build.log");
+  const state = join(directory, "state.json");
   return {
+    nats,
+    directory,
     file,
     state,
     follow: (...more: string[]): Kata =>
@@ -37,6 +39,20 @@ function following(nats: TestNats, directory: { readonly path: string }) {
     sent: async () => {
       const text = await readFile(state, "utf8").catch(() => undefined);
       return text === undefined ? undefined : (JSON.parse(text) as { sent: unknown[] }).sent.length;
+    },
+  };
+}
+
+/** The same with a log and a directory of their own. */
+async function startFollowing(stream: Parameters<typeof ensureTestStream>[1] = {}) {
+  const nats = await startNats();
+  await ensureTestStream(nats.url, stream);
+  const directory = await tempDirectory();
+  return {
+    ...following(nats, directory.path),
+    [Symbol.asyncDispose]: async () => {
+      await nats[Symbol.asyncDispose]();
+      await directory[Symbol.asyncDispose]();
     },
   };
 }
@@ -55,10 +71,8 @@ async function kill(publish: Kata): Promise<void> {
 
 describe("kata publish --follow FILE --state FILE", () => {
   it("goes on where it was: what was appended meanwhile, after the rest of what was rotated, the unfinished line whole", async () => {
-    await using nats = await startNats();
-    await ensureTestStream(nats.url);
-    await using directory = await tempDirectory();
-    const { file, follow, published } = following(nats, directory);
+    await using world = await startFollowing();
+    const { file, follow, published } = world;
     await writeFile(file, "1\n2\nunfin");
     await using first = follow();
     await eventually(published).toEqual(["1", "2"]);
@@ -90,10 +104,8 @@ describe("kata publish --follow FILE --state FILE", () => {
   });
 
   it("begins at the end on demand, and from then on misses nothing", async () => {
-    await using nats = await startNats();
-    await ensureTestStream(nats.url);
-    await using directory = await tempDirectory();
-    const { file, state, follow, published } = following(nats, directory);
+    await using world = await startFollowing();
+    const { file, state, follow, published } = world;
     await writeFile(file, "old\nolder\n");
     await using first = follow("--from", "end");
     await eventually(() => readFile(state, "utf8").catch(() => "")).toContain('"offset":10');
@@ -109,10 +121,8 @@ describe("kata publish --follow FILE --state FILE", () => {
     ["within the duplicate window", 120_000],
     ["and after the duplicate window", 300],
   ])("publishes once what it had sent when it was killed, %s", async (_, windowMs) => {
-    await using nats = await startNats();
-    await ensureTestStream(nats.url, { duplicate_window: nanos(windowMs) });
-    await using directory = await tempDirectory();
-    const { file, state, follow, published, sent } = following(nats, directory);
+    await using world = await startFollowing({ duplicate_window: nanos(windowMs) });
+    const { nats, file, state, follow, published, sent } = world;
     await writeFile(file, "1\n");
     await using first = follow();
     await eventually(published).toEqual(["1"]);
@@ -139,10 +149,8 @@ describe("kata publish --follow FILE --state FILE", () => {
   });
 
   it("publishes once what it had sent when it was killed, also where the clock says that it was not yet", async () => {
-    await using nats = await startNats();
-    await ensureTestStream(nats.url, { duplicate_window: nanos(300) });
-    await using directory = await tempDirectory();
-    const { file, state, follow, published, sent } = following(nats, directory);
+    await using world = await startFollowing({ duplicate_window: nanos(300) });
+    const { nats, file, state, follow, published, sent } = world;
     await writeFile(file, "1\n");
     await using first = follow();
     await eventually(published).toEqual(["1"]);
@@ -167,10 +175,8 @@ describe("kata publish --follow FILE --state FILE", () => {
   });
 
   it("skips a byte order mark where the file begins, also in what it publishes again", async () => {
-    await using nats = await startNats();
-    await ensureTestStream(nats.url);
-    await using directory = await tempDirectory();
-    const { file, follow, sent } = following(nats, directory);
+    await using world = await startFollowing();
+    const { nats, file, follow, sent } = world;
     const payloads = async () => (await eventsInLog(nats)).map(({ payload }) => payload);
     await writeFile(file, "");
     await using first = follow("--type", "deploy.step");
@@ -190,10 +196,8 @@ describe("kata publish --follow FILE --state FILE", () => {
   });
 
   it("publishes what it had written down to send, and had not sent when it was killed", async () => {
-    await using nats = await startNats();
-    await ensureTestStream(nats.url);
-    await using directory = await tempDirectory();
-    const { file, follow, published, sent } = following(nats, directory);
+    await using world = await startFollowing();
+    const { nats, file, follow, published, sent } = world;
     await writeFile(file, "1\n");
     await using first = follow();
     await eventually(published).toEqual(["1"]);
@@ -211,10 +215,8 @@ describe("kata publish --follow FILE --state FILE", () => {
   });
 
   it("tells what is gone that it had written down to send", async () => {
-    await using nats = await startNats();
-    await ensureTestStream(nats.url);
-    await using directory = await tempDirectory();
-    const { file, follow, published, sent } = following(nats, directory);
+    await using world = await startFollowing();
+    const { nats, file, follow, published, sent } = world;
     await writeFile(file, "1\n");
     await using first = follow();
     await eventually(published).toEqual(["1"]);
@@ -243,10 +245,8 @@ describe("kata publish --follow FILE --state FILE", () => {
     "attacks invariant 3: killed again and again while lines are written and rotated, each is there once (%i)",
     async () => {
       const random = seededRandom();
-      await using nats = await startNats();
-      await ensureTestStream(nats.url);
-      await using directory = await tempDirectory();
-      const { file, follow, published, sent } = following(nats, directory);
+      await using world = await startFollowing();
+      const { file, follow, published, sent } = world;
       await writeFile(file, "");
       const written: string[] = [];
       let rotations = 0;
@@ -292,10 +292,8 @@ describe("kata publish --follow FILE --state FILE", () => {
 
 describe("a state of another log", () => {
   it("is told as soon as the log answers, and however often it is tried that one has a single batch, once", async () => {
-    await using nats = await startNats();
-    await ensureTestStream(nats.url);
-    await using directory = await tempDirectory();
-    const { file, state, follow, published } = following(nats, directory);
+    await using world = await startFollowing();
+    const { directory, file, state, follow, published } = world;
     await writeFile(file, "1\n2\n");
     await using first = follow();
     await eventually(published).toEqual(["1", "2"]);
@@ -328,10 +326,8 @@ describe("a state of another log", () => {
   });
 
   it("is told where the log is made anew while the file is followed", async () => {
-    await using nats = await startNats();
-    await ensureTestStream(nats.url);
-    await using directory = await tempDirectory();
-    const { file, follow, published } = following(nats, directory);
+    await using world = await startFollowing();
+    const { nats, file, follow, published } = world;
     await writeFile(file, "1\n");
     await using first = follow();
     await eventually(published).toEqual(["1"]);
@@ -343,10 +339,8 @@ describe("a state of another log", () => {
 
 describe("a state that cannot be written any more", () => {
   it("ends it with one clear line; whoever goes on publishes what it left, in order and once", async () => {
-    await using nats = await startNats();
-    await ensureTestStream(nats.url);
-    await using directory = await tempDirectory();
-    const { file, state, follow, published, sent } = following(nats, directory);
+    await using world = await startFollowing();
+    const { file, state, follow, published, sent } = world;
     await writeFile(file, "1\n");
     await using first = follow();
     await eventually(published).toEqual(["1"]);
@@ -373,10 +367,8 @@ describe("a state that cannot be written any more", () => {
 
 describe("a state that another process has", () => {
   it("is refused with one clear line, also of two that begin at once; its lock goes with the process", async () => {
-    await using nats = await startNats();
-    await ensureTestStream(nats.url);
-    await using directory = await tempDirectory();
-    const { file, state, follow, published } = following(nats, directory);
+    await using world = await startFollowing();
+    const { directory, file, state, follow, published } = world;
     await writeFile(file, "1\n");
     await using one = follow();
     await using other = follow();
@@ -391,7 +383,7 @@ describe("a state that another process has", () => {
     await eventually(published).toEqual(["1", "2"]);
     first.child.kill("SIGTERM");
     expect(await first.ended).toMatchObject({ code: 0 });
-    expect(await readdir(directory.path)).toEqual(["build.log", "state.json"]);
+    expect(await readdir(directory)).toEqual(["build.log", "state.json"]);
   });
 
   const leftBehind: [string, () => Promise<string>][] = [
@@ -403,17 +395,15 @@ describe("a state that another process has", () => {
     leftBehind.push(["whose number another one has now", async () => reused]);
   }
   it.each(leftBehind)("%s: it is taken over", async (_, leave) => {
-    await using nats = await startNats();
-    await ensureTestStream(nats.url);
-    await using directory = await tempDirectory();
-    const { file, state, follow, published } = following(nats, directory);
+    await using world = await startFollowing();
+    const { directory, file, state, follow, published } = world;
     await writeFile(file, "1\n");
     await writeFile(`${state}.lock`, await leave());
     await using publish = follow();
     await eventually(published).toEqual(["1"]);
     publish.child.kill("SIGTERM");
     expect(await publish.ended).toMatchObject({ code: 0 });
-    expect(await readdir(directory.path)).toEqual(["build.log", "state.json"]);
+    expect(await readdir(directory)).toEqual(["build.log", "state.json"]);
   });
 });
 
@@ -430,10 +420,8 @@ describe("a state that cannot be gone on with is one clear line and exit code 1"
     ["of another version", { version: 2 }, /is no state of kata publish, or damaged: name another file, or remove it/],
     ["that is cut", undefined, /is no state of kata publish, or damaged/],
   ])("%s", async (_, change, about) => {
-    await using nats = await startNats();
-    await ensureTestStream(nats.url);
-    await using directory = await tempDirectory();
-    const { file, state, follow } = following(nats, directory);
+    await using world = await startFollowing();
+    const { nats, file, state, follow } = world;
     await writeFile(file, "1\n");
     await using first = follow();
     await eventually(() => messagesOf(nats)).toEqual(["1"]);
@@ -450,10 +438,8 @@ describe("a state that cannot be gone on with is one clear line and exit code 1"
   });
 
   it("where the log takes no record of the size of a batch", async () => {
-    await using nats = await startNats();
-    await ensureTestStream(nats.url, { max_msg_size: 32 * 1024 });
-    await using directory = await tempDirectory();
-    const { file, follow } = following(nats, directory);
+    await using world = await startFollowing({ max_msg_size: 32 * 1024 });
+    const { nats, file, follow } = world;
     await writeFile(file, `${"x".repeat(99)}\n`.repeat(1_000));
     await using publish = follow();
     const { code, stderr } = await publish.ended;
@@ -467,12 +453,10 @@ describe("a state that cannot be gone on with is one clear line and exit code 1"
   });
 
   it("that cannot be written", async () => {
-    await using nats = await startNats();
-    await ensureTestStream(nats.url);
-    await using directory = await tempDirectory();
-    const { file } = following(nats, directory);
+    await using world = await startFollowing();
+    const { directory, nats, file } = world;
     await writeFile(file, "1\n");
-    const state = join(directory.path, "nowhere", "state.json");
+    const state = join(directory, "nowhere", "state.json");
     await using publish = kata(["publish", CHANNEL, "--follow", file, "--state", state], publishing(nats));
     expect(await publish.ended).toMatchObject({
       code: 1,
