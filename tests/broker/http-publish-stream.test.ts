@@ -39,6 +39,45 @@ async function held(): Promise<{ bytes: number; limit: number }> {
 const streams = async () =>
   Number(/kata_connections\{transport="publish_stream"\} (\d+)/.exec(await broker.metrics())?.[1]);
 
+/** Lines that are written to a stream as fast as it takes them. */
+interface Writing {
+  readonly done: Promise<void>;
+  /** The most that the broker held of its streams meanwhile, bytes. */
+  readonly mostHeld: number;
+  /** Resolves when nothing has been taken for so long, milliseconds, though there is more. */
+  stuck(forMs: number): Promise<void>;
+}
+
+/** Writes so many numbered lines, and ends the stream. */
+function write(stream: Awaited<ReturnType<typeof openStream>>, lines: number): Writing {
+  let sent = 0;
+  let mostHeld = 0;
+  const writing = async () => {
+    for await (const piece of numberedLines(lines, 1_000)) {
+      await stream.write(piece.toString());
+      sent++;
+      mostHeld = Math.max(mostHeld, (await held()).bytes);
+    }
+    stream.end();
+  };
+  return {
+    done: writing(),
+    get mostHeld() {
+      return mostHeld;
+    },
+    stuck: async (forMs) => {
+      let before = -1;
+      const still = () => {
+        const same = sent === before && sent > 0;
+        before = sent;
+        return same;
+      };
+      await expect.poll(still, { interval: forMs, timeout: 60_000 }).toBe(true);
+      expect(sent).toBeLessThan(lines / 1_000);
+    },
+  };
+}
+
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => String(i));
 
 describe("[HTTP-8] a stream of events", () => {
@@ -145,38 +184,18 @@ describe("[HTTP-8] a stream of events", () => {
   it("is not read while the log takes nothing, and goes on when it does", { timeout: 60_000 }, async () => {
     await restart({ publishTimeoutMs: 60_000 });
     const all = LONG ? 400_000 : 100_000;
-    let sent = 0;
-    let most = 0;
     const { limit } = await held();
     using first = await openStream(broker, "agent:away");
     await first.write(lineOf(log("before")));
     await expect.poll(() => historyOf(broker, "agent:away")).toEqual(["before"]);
     nats.suspend();
-    const writing = (async () => {
-      for await (const piece of numberedLines(all, 1_000)) {
-        await first.write(piece.toString());
-        sent++;
-        most = Math.max(most, (await held()).bytes);
-      }
-      first.end();
-    })();
+    const writing = write(first, all);
     // A batch is on its way, one is full, and what was read stays where it is.
-    let before = -1;
-    await expect
-      .poll(
-        () => {
-          const still = sent === before && sent > 0;
-          before = sent;
-          return still;
-        },
-        { interval: 500, timeout: 20_000 },
-      )
-      .toBe(true);
-    expect(sent).toBeLessThan(all / 1_000);
+    await writing.stuck(500);
     nats.resume();
-    await writing;
+    await writing.done;
     await expect.poll(() => first.received, { timeout: 40_000 }).toContain(`"published":${all + 1},`);
-    expect(most).toBeLessThanOrEqual(limit);
+    expect(writing.mostHeld).toBeLessThanOrEqual(limit);
     const stored = await historyOf(broker, "agent:away");
     expect(stored).toEqual(["before", ...numbers(all)]);
   });
@@ -323,35 +342,15 @@ describe("[HTTP-9] a line for each event", () => {
   it("is not lost on a client that reads none for a while: its body waits", { timeout: 90_000 }, async () => {
     const all = LONG ? 1_000_000 : 300_000;
     const { limit } = await held();
-    let most = 0;
-    let sent = 0;
     using stream = await openStream(broker, "agent:deaf", LINES);
     stream.socket.pause();
-    const writing = (async () => {
-      for await (const piece of numberedLines(all, 1_000)) {
-        await stream.write(piece.toString());
-        sent++;
-        most = Math.max(most, (await held()).bytes);
-      }
-      stream.end();
-    })();
-    let before = -1;
-    await expect
-      .poll(
-        () => {
-          const still = sent === before && sent > 0;
-          before = sent;
-          return still;
-        },
-        { interval: 1_000, timeout: 60_000 },
-      )
-      .toBe(true);
-    expect(sent).toBeLessThan(all / 1_000);
+    const writing = write(stream, all);
+    await writing.stuck(1_000);
     expect(await streams()).toBe(1);
     stream.socket.resume();
-    await writing;
+    await writing.done;
     await expect.poll(() => stream.received.slice(-200), { timeout: 60_000 }).toContain(`"published":${all}`);
-    expect(most).toBeLessThanOrEqual(limit);
+    expect(writing.mostHeld).toBeLessThanOrEqual(limit);
     const indexes = [...stream.received.matchAll(/"index":(\d+),"eventId"/g)].length;
     // A line that a chunk of the transfer cuts is not found.
     expect(indexes).toBeGreaterThan(all * 0.9);
