@@ -70,7 +70,10 @@ export class BrokerHttp {
       const fail = (error: Error): void => {
         clearTimeout(timer);
         if (error instanceof NoAnswerError) reject(error);
-        else reject(new Error(`the broker at ${this.name} cannot be reached: ${error.message}`, { cause: error }));
+        else
+          reject(
+            new Error(`the broker at ${this.name} cannot be reached: ${firstLine(error.message)}`, { cause: error }),
+          );
       };
       request.on("error", fail);
       request.on("response", (response) => {
@@ -86,6 +89,11 @@ export class BrokerHttp {
   close(): void {
     this.#agent.destroy();
   }
+}
+
+/** OpenSSL says more than that. */
+function firstLine(text: string): string {
+  return text.split("\n", 1)[0] ?? "";
 }
 
 async function receive(response: IncomingMessage): Promise<string> {

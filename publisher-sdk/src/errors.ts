@@ -75,7 +75,7 @@ export class QueueFullError extends PublisherError {
   }
 }
 
-/** What answers is no broker, which does not look as if it would pass. */
+/** What answers is no broker, or none that can be trusted: that does not look as if it would pass. */
 export class NoBrokerError extends PublisherError {
   constructor(message: string) {
     super("unavailable", message);

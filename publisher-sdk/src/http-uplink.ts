@@ -6,7 +6,7 @@ import type { OutgoingRecord } from "./record.ts";
 import type { Uplink } from "./uplink.ts";
 
 /** Upper bound of a record over HTTP, which has to be one record at the broker, too, bytes. */
-const MAX_BYTES = 512 * 1024;
+export const HTTP_RECORD_BYTES = 512 * 1024;
 
 /** An attempt that had no answer in time gets twice the time; at most so much, unless it is given more. */
 const MAX_ATTEMPT_MS = 120_000;
@@ -50,7 +50,7 @@ interface Answer {
  * may have forgotten the key.
  */
 export class HttpUplink implements Uplink {
-  readonly maxRecordBytes = MAX_BYTES;
+  readonly maxRecordBytes = HTTP_RECORD_BYTES;
   readonly #http: BrokerHttp;
   readonly #connections: number;
   readonly #attemptTimeoutMs: number;

@@ -25,7 +25,7 @@ function rig(limits: Partial<LanePort> = {}) {
       log.push(`settled ${record.identity.messageId}`);
       lane.advance();
     },
-    problem: () => "nobody is there",
+    late: ({ timeoutMs }) => new PublisherError("unavailable", `not sent within ${timeoutMs} ms`),
     ...limits,
   };
   const lane = new Lane("agent:a1", "kata.team.t1.agent.a1", port);

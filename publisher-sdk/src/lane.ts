@@ -1,4 +1,4 @@
-import { PublisherError } from "./errors.ts";
+import type { PublisherError } from "./errors.ts";
 import type { Settle } from "./outcome.ts";
 import { type EarlierAttempt, OutgoingRecord, type RecordIdentity } from "./record.ts";
 
@@ -18,8 +18,8 @@ export interface LanePort {
   send(record: OutgoingRecord): void;
   /** Called whenever a record was settled. */
   settled(lane: Lane, record: OutgoingRecord): void;
-  /** Why nothing moves, for the message of an error. */
-  problem(): string;
+  /** Why a record that was not sent in its time is given up. */
+  late(record: OutgoingRecord): PublisherError;
 }
 
 /** An event on its way into a lane. */
@@ -138,7 +138,7 @@ export class Lane {
       while (this.#first !== undefined && now >= this.#first.deadline) {
         const record = this.#first;
         this.#shift();
-        this.#fail(record, this.#late(record));
+        this.#fail(record, this.#port.late(record));
       }
       return;
     }
@@ -158,12 +158,12 @@ export class Lane {
       due.push(record);
     }
     if (this.#first === undefined) this.#inOrder = true;
-    for (const record of due ?? []) this.#fail(record, this.#late(record));
+    for (const record of due ?? []) this.#fail(record, this.#port.late(record));
   }
 
   /** Rejects everything that waits; what is in flight is not the lane's any more. */
-  abandon(error: PublisherError): void {
-    for (let record = this.#shift(); record !== undefined; record = this.#shift()) this.#fail(record, error);
+  abandon(why: (record: OutgoingRecord) => PublisherError): void {
+    for (let record = this.#shift(); record !== undefined; record = this.#shift()) this.#fail(record, why(record));
   }
 
   /** A new record at the end of the queue. */
@@ -182,7 +182,7 @@ export class Lane {
     for (let record = this.#first; record !== undefined; record = this.#first) {
       if (record.events > 0 && this.#port.now() < record.deadline) return record;
       this.#shift();
-      if (record.events > 0) this.#fail(record, this.#late(record));
+      if (record.events > 0) this.#fail(record, this.#port.late(record));
       else {
         record.settle();
         this.#port.settled(this, record);
@@ -194,10 +194,6 @@ export class Lane {
   #due(deadline: number): void {
     if (deadline < this.#latest) this.#inOrder = false;
     else this.#latest = deadline;
-  }
-
-  #late({ timeoutMs }: OutgoingRecord): PublisherError {
-    return new PublisherError("unavailable", `not sent within ${timeoutMs} ms: ${this.#port.problem()}`);
   }
 
   #fail(record: OutgoingRecord, error: PublisherError): void {

@@ -9,10 +9,12 @@ export interface LateUplinkOptions {
   connect(): Promise<Uplink>;
   /** Why the attempt before this one failed. */
   readonly failure: PublisherError;
+  /** What the uplink will take, bytes. */
+  readonly maxRecordBytes: number;
   /** Called when records can be sent. */
   ready(): void;
-  /** Ends an attempt that is being made, as far as that can be done, and makes further ones fail. */
-  abandon?(): void;
+  /** Ends the attempt that is being made. */
+  abandon(): void;
 }
 
 /**
@@ -21,7 +23,7 @@ export interface LateUplinkOptions {
 export class LateUplink implements Uplink {
   readonly #options: LateUplinkOptions;
   readonly #closing = new AbortController();
-  #warned = false;
+  readonly #warned = new Set<string>();
   #uplink: Uplink | undefined;
   #problem: string;
 
@@ -41,7 +43,7 @@ export class LateUplink implements Uplink {
   }
 
   get maxRecordBytes(): number {
-    return this.#uplink?.maxRecordBytes ?? Number.POSITIVE_INFINITY;
+    return this.#options.maxRecordBytes;
   }
 
   /** None before there is anything to send them to: they wait in their lanes. */
@@ -65,13 +67,14 @@ export class LateUplink implements Uplink {
   async close(code: PublisherErrorCode, why: string): Promise<void> {
     this.#closing.abort();
     if (this.#uplink !== undefined) await this.#uplink.close(code, why);
-    else this.#options.abandon?.();
+    else this.#options.abandon();
   }
 
   async #connect(): Promise<void> {
     const { signal } = this.#closing;
     for (let failures = 0; this.#uplink === undefined; failures++) {
-      await delay(backoffMs(failures), undefined, { signal }).catch(() => undefined);
+      // Only what waits keeps the process alive.
+      await delay(backoffMs(failures), undefined, { signal, ref: false }).catch(() => undefined);
       if (signal.aborted) return;
       try {
         const uplink = await this.#options.connect();
@@ -87,11 +90,12 @@ export class LateUplink implements Uplink {
     this.#options.ready();
   }
 
-  /** Once, of what does not look as if it would pass: nobody waits for an answer any more. */
+  /** Once for each kind of what does not look as if it would pass: nobody waits for an answer any more. */
   #warn(error: unknown): void {
-    const passes = error instanceof PublisherError && error.code === "unavailable" && !(error instanceof NoBrokerError);
-    if (passes || this.#warned) return;
-    this.#warned = true;
+    const kind = error instanceof PublisherError ? error.code : "";
+    if (kind === "unavailable" && !(error instanceof NoBrokerError)) return;
+    if (this.#warned.has(kind)) return;
+    this.#warned.add(kind);
     process.emitWarning(`what is published waits in the spool: ${this.#problem}`, "KataPublisher");
   }
 }

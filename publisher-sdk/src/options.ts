@@ -56,7 +56,7 @@ export interface PublisherOptions {
    * survives a crash of this process and its host: the next publisher with the same spool sends it first, in order, each event once.
    * Needs the package `classic-level`. Then `publishTimeoutMs` is Infinity unless given, and `close()` leaves there what it could not
    * send (`spooled`).
-   * With a `teamId` the publisher starts while nothing can be reached, too (over NATS: unless it has an `apiKey`), and tries on.
+   * Over HTTP, with a `teamId`, the publisher starts while no broker can be reached, too, and tries on.
    */
   readonly spool?: string;
   /** Told of each record that is settled: for metrics. {@link Publisher.stats} has the totals. */

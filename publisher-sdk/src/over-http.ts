@@ -2,13 +2,14 @@ import { isId } from "@kata/protocol/wire";
 import { backoffMs } from "./backoff.ts";
 import { BrokerHttp, type HttpAnswer, tlsFilesOf } from "./broker-http.ts";
 import { NoBrokerError, orUnavailable, PublisherError } from "./errors.ts";
-import { HttpUplink } from "./http-uplink.ts";
+import { HTTP_RECORD_BYTES, HttpUplink } from "./http-uplink.ts";
 import { LateUplink } from "./late-uplink.ts";
 import type { GivenSettings, PublisherOptions } from "./options.ts";
 import type { Publisher } from "./publisher.ts";
 import { QueuedPublisher } from "./queued-publisher.ts";
 import { openSpoolAt } from "./spool.ts";
 import { SteadyClock } from "./steady-clock.ts";
+import type { UplinkListener } from "./uplink.ts";
 
 /** How many channels' records are on their way at the same time, each over a connection of its own. */
 const CONNECTIONS = 8;
@@ -25,26 +26,42 @@ export async function overHttp(url: string, options: PublisherOptions, settings:
   if (base.username !== "" || base.search !== "") throw new TypeError("a broker's URL has no credentials: give apiKey");
   if (options.tls !== undefined && base.protocol !== "https:") throw new TypeError("tls demands an https:// URL");
   const http = new BrokerHttp(base, options.apiKey ?? "", CONNECTIONS, await tlsFilesOf(options.tls));
-  const { ackTimeoutMs, connectTimeoutMs } = settings;
+  const { connectTimeoutMs } = settings;
   const { spool } = options;
   const team = () => askTeam(http, connectTimeoutMs, settings.teamId);
   try {
     // What a spool keeps can wait for a broker, if it is known whose it is.
-    const waits = spool !== undefined && settings.teamId !== undefined;
-    const answer = waits ? await orUnavailable(team()) : await persistently(team, connectTimeoutMs);
-    const teamId = typeof answer === "string" ? answer : (settings.teamId as string);
-    const maxRecordEvents = Math.min(settings.maxRecordEvents, MAX_RECORD_EVENTS);
-    const complete = { ...settings, teamId, maxRecordEvents };
-    const opened = spool === undefined ? undefined : await openSpoolAt(spool, { ...complete, via: "http" });
-    const clock = new SteadyClock();
-    const connect = () => new HttpUplink(http, CONNECTIONS, ackTimeoutMs, clock.now, opened !== undefined);
-    if (typeof answer === "string") return new QueuedPublisher(complete, clock, connect, opened);
-    const late = { connect: () => team().then(connect), failure: answer, abandon: () => http.close() };
-    return new QueuedPublisher(complete, clock, ({ ready }) => new LateUplink({ ...late, ready }), opened);
+    if (spool === undefined || settings.teamId === undefined) {
+      return await publisherOf(http, await persistently(team, connectTimeoutMs), settings, spool);
+    }
+    const answer = await orUnavailable(team());
+    const late = answer instanceof PublisherError ? { team, failure: answer } : undefined;
+    return await publisherOf(http, settings.teamId, settings, spool, late);
   } catch (error) {
     http.close();
     throw error;
   }
+}
+
+/** @param late for a broker that cannot be reached yet: asks it whose key it is, and why that failed */
+async function publisherOf(
+  http: BrokerHttp,
+  teamId: string,
+  settings: GivenSettings,
+  spool: string | undefined,
+  late?: { readonly team: () => Promise<string>; readonly failure: PublisherError },
+): Promise<Publisher> {
+  const maxRecordEvents = Math.min(settings.maxRecordEvents, MAX_RECORD_EVENTS);
+  const complete = { ...settings, teamId, maxRecordEvents };
+  const opened = spool === undefined ? undefined : await openSpoolAt(spool, { ...complete, via: "http" });
+  const clock = new SteadyClock();
+  const connect = () => new HttpUplink(http, CONNECTIONS, settings.ackTimeoutMs, clock.now, opened !== undefined);
+  if (late === undefined) return new QueuedPublisher(complete, clock, connect, opened);
+  const { team, failure } = late;
+  const options = { connect: () => team().then(connect), failure, maxRecordBytes: HTTP_RECORD_BYTES };
+  const connectLater = ({ ready }: UplinkListener) =>
+    new LateUplink({ ...options, ready, abandon: () => http.close() });
+  return new QueuedPublisher(complete, clock, connectLater, opened);
 }
 
 /**
@@ -55,6 +72,7 @@ export async function overHttp(url: string, options: PublisherOptions, settings:
  */
 async function askTeam(http: BrokerHttp, timeoutMs: number, expected: string | undefined): Promise<string> {
   const answer = await http.ask({ method: "GET", path: "/v1/publisher", timeoutMs }).catch((error: Error) => {
+    if (isFirm(error)) throw new NoBrokerError(error.message);
     throw new PublisherError("unavailable", error.message, { cause: error });
   });
   if (answer.status !== 200) throw refusal(answer, http.name);
@@ -64,12 +82,19 @@ async function askTeam(http: BrokerHttp, timeoutMs: number, expected: string | u
 }
 
 function refusal({ status, body }: HttpAnswer, name: string): PublisherError {
-  const said = (body as { error?: { message?: unknown } } | undefined)?.error?.message;
-  const problem = `the broker at ${name} answered ${status}${typeof said === "string" ? `: ${said}` : ""}`;
-  if (status === 401) return new PublisherError("unauthenticated", problem);
-  if (status === 403) return new PublisherError("forbidden", problem);
-  if (status >= 500 || status === 429) return new PublisherError("unavailable", problem);
+  const said = (body as { error?: { code?: unknown; message?: unknown } } | undefined)?.error;
+  const problem = `the broker at ${name} answered ${status}${typeof said?.message === "string" ? `: ${said.message}` : ""}`;
+  // Whoever stands in between answers as it likes, and knows no codes.
+  if (status === 401 && typeof said?.code === "string") return new PublisherError("unauthenticated", problem);
+  if (status === 403 && typeof said?.code === "string") return new PublisherError("forbidden", problem);
+  if (status >= 500 || status === 408 || status === 429) return new PublisherError("unavailable", problem);
   return new NoBrokerError(`${problem}: what answers there is no broker`);
+}
+
+/** Whether something answers, but not as a broker would that is to be trusted: no TLS, or another's certificate. */
+function isFirm({ cause }: Error): boolean {
+  const code = (cause as { code?: unknown } | undefined)?.code;
+  return typeof code === "string" && /CERT|SIGNATURE|EPROTO|^ERR_TLS|^ERR_SSL|^HPE_/.test(code);
 }
 
 /** Tries until it does not fail as something that may pass, or the time is up. */

@@ -1,10 +1,9 @@
 import type { NatsConnection } from "@nats-io/transport-node";
 import { BrokerReader } from "./broker-reader.ts";
 import { connectTo } from "./connection.ts";
-import { orUnavailable, PublisherError } from "./errors.ts";
+import { PublisherError } from "./errors.ts";
 import { askAbout, teamOf } from "./identity.ts";
 import { JetStreamReader } from "./jetstream-reader.ts";
-import { LateUplink } from "./late-uplink.ts";
 import { NatsUplink } from "./nats-uplink.ts";
 import type { GivenSettings, PublisherOptions, Settings } from "./options.ts";
 import type { Publisher } from "./publisher.ts";
@@ -12,7 +11,7 @@ import { QueuedPublisher } from "./queued-publisher.ts";
 import { openSpoolAt } from "./spool.ts";
 import { SteadyClock } from "./steady-clock.ts";
 import type { StreamReader } from "./stream-reader.ts";
-import type { Uplink, UplinkListener } from "./uplink.ts";
+import type { UplinkListener } from "./uplink.ts";
 
 /**
  * A publisher whose way to the log is NATS itself.
@@ -20,16 +19,13 @@ import type { Uplink, UplinkListener } from "./uplink.ts";
  * @throws PublisherError `unavailable`, `unauthenticated`, `forbidden`, `closed`
  */
 export async function overNats(options: PublisherOptions, settings: GivenSettings): Promise<Publisher> {
-  const { servers, url, connection, apiKey, spool, tls } = options;
+  const { servers, url, connection, apiKey, tls } = options;
   if (connection !== undefined) {
     if (connection.isClosed()) throw new PublisherError("closed", "the connection to NATS is closed");
     return publisherOf(connection, settings, false, options);
   }
   const { inboxPrefix, connectTimeoutMs: timeoutMs } = settings;
-  const connect = () => connectTo({ servers: servers ?? url ?? [], apiKey, inboxPrefix, tls, timeoutMs });
-  // What a spool keeps can wait for NATS. With an API key it cannot: brokers tell what message ids are made with.
-  const nc = spool === undefined || apiKey !== undefined ? await connect() : await orUnavailable(connect());
-  if (nc instanceof PublisherError) return publisherWithout(nc, connect, settings, options);
+  const nc = await connectTo({ servers: servers ?? url ?? [], apiKey, inboxPrefix, tls, timeoutMs });
   try {
     return await publisherOf(nc, settings, true, options);
   } catch (error) {
@@ -62,32 +58,9 @@ async function publisherOf(
     const idempotencySecret = settings.idempotencySecret ?? about.idempotencySecret;
     return await create({ ...settings, teamId, stream: about.stream, idempotencySecret }, reader);
   }
-  const complete = { ...settings, teamId: teamGivenIn(settings) };
-  return await create(complete, new JetStreamReader(nc, stream, ackTimeoutMs));
-}
-
-/** A publisher whose spool keeps what waits until NATS can be reached. */
-async function publisherWithout(
-  failure: PublisherError,
-  connectOnce: () => Promise<NatsConnection>,
-  settings: GivenSettings,
-  { spool = "" }: PublisherOptions,
-): Promise<Publisher> {
-  const complete = { ...settings, teamId: teamGivenIn(settings) };
-  const opened = await openSpoolAt(spool, { ...complete, via: "nats" });
-  const clock = new SteadyClock();
-  const connect = async (closed: () => void): Promise<Uplink> => {
-    const nc = await connectOnce();
-    const reader = new JetStreamReader(nc, settings.stream, settings.ackTimeoutMs);
-    return new NatsUplink(nc, complete, reader, true, clock.now, closed);
-  };
-  const late = ({ ready, closed }: UplinkListener) =>
-    new LateUplink({ connect: () => connect(closed), failure, ready });
-  return new QueuedPublisher(complete, clock, late, opened);
-}
-
-function teamGivenIn({ teamId }: GivenSettings): string {
-  if (teamId !== undefined) return teamId;
   // A NATS that lets anybody in, key or no key: then it is used as it is.
-  throw new PublisherError("forbidden", "NATS has let this publisher in without a word of its team: give teamId");
+  if (settings.teamId === undefined) {
+    throw new PublisherError("forbidden", "NATS has let this publisher in without a word of its team: give teamId");
+  }
+  return await create({ ...settings, teamId: settings.teamId }, new JetStreamReader(nc, stream, ackTimeoutMs));
 }

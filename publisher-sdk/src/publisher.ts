@@ -53,7 +53,8 @@ export interface Publisher<E extends EventMap = AnyEvents> extends AsyncDisposab
   spooled(): Promise<void>;
   /**
    * Takes nothing more, waits up to `closeTimeoutMs` until the rest is settled, then rejects what is left and closes the
-   * connection if it is its own. Rejects with `unavailable` if something was left.
+   * connection if it is its own. Rejects if something was left: with `unavailable`, or where a spool keeps it `spooled`; with `spool_failed`
+   * where that cannot.
    */
   close(): Promise<void>;
   /** What it has done and what it is at, now. */
@@ -69,7 +70,7 @@ export type ChannelEvent<E extends EventMap = AnyEvents> = EventInputOf<E> & { r
 /**
  * Connects to NATS, or to a broker, and resolves when it is connected. With an `apiKey`, brokers say what else there is to know:
  * the team and what its message ids are made with. A stream that is not there yet, or has no leader, is waited for by what
- * is published. With a `spool` and a `teamId` it need not be connected ({@link PublisherOptions.spool}).
+ * is published. Over HTTP, with a `spool` and a `teamId`, it need not be connected ({@link PublisherOptions.spool}).
  *
  * @throws TypeError for bad options, PublisherError `unavailable`, `unauthenticated`, `forbidden`; `closed` for a connection that is
  */

@@ -88,7 +88,7 @@ export class QueuedPublisher implements Publisher {
       giveTurn: () => this.#turns.give(),
       send: (record) => this.#send(record),
       settled: (lane, record) => this.#settled(lane, record),
-      problem: () => this.#uplink.problem,
+      late: (record) => this.#late(record),
     };
     this.#oneRecord = {
       maxEvents: settings.maxRecordEvents,
@@ -406,10 +406,17 @@ export class QueuedPublisher implements Publisher {
     return new PublisherError("spooled", why, { stored: "unknown" });
   }
 
+  #late({ timeoutMs }: OutgoingRecord): PublisherError {
+    // What a spool keeps is sent after all if the process ends before it is gone from the disk.
+    const stored = this.#spool === undefined ? "no" : "unknown";
+    return new PublisherError("unavailable", `not sent within ${timeoutMs} ms: ${this.#uplink.problem}`, { stored });
+  }
+
   #settled(lane: Lane, record: OutgoingRecord): void {
     const { events, refused, error, attempts } = record;
     if (error?.code !== "spooled") this.#spool?.remove(record);
-    if (error !== undefined && record.recovered && this.#settings.onRecord === undefined) {
+    const lost = error !== undefined && error.code !== "spooled";
+    if (lost && record.recovered && this.#settings.onRecord === undefined) {
       process.emitWarning(
         `${events} events of ${record.channel} from the spool are lost: ${error.message}`,
         "KataPublisher",
@@ -423,7 +430,10 @@ export class QueuedPublisher implements Publisher {
     if (onRecord !== undefined && events > 0) reportRecord(onRecord, record, this.#clock.now());
     this.#queue.remove(record.charge, events);
     lane.advance();
-    if (lane.tail === undefined) this.#lanes.delete(lane.channel);
+    if (lane.tail === undefined) {
+      this.#lanes.delete(lane.channel);
+      this.#turns.forget(lane);
+    }
     this.#turns.call();
   }
 
@@ -474,7 +484,10 @@ export class QueuedPublisher implements Publisher {
     this.#stopDraining?.();
     clearInterval(this.#sweeper);
     const left = this.#spool === undefined ? new PublisherError(code, why) : this.#kept();
-    for (const lane of this.#lanes.values()) lane.abandon(left);
+    // Without a spool at once: nothing may move up meanwhile.
+    const leftOf = this.#spool === undefined ? () => left : await this.#spool.ending(left);
+    for (const lane of this.#lanes.values()) lane.abandon(leftOf);
+    // What is on its way was on disk before.
     await this.#uplink.close(left.code, left.message);
     await this.#spool?.close();
   }

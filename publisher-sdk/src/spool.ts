@@ -69,8 +69,7 @@ export class Spool {
         return await this.#store.commit();
       } catch (error) {
         const held = this.#store.holds(record.identity) !== "none";
-        // What a full disk refused is not there; after another failure it may be all the same, and would be sent after a crash.
-        if (!held || !goesOn()) throw failed(error, held || !isFull(error) ? "unknown" : "no");
+        if (!held || !goesOn()) throw this.#refusal(record, error);
         await delay(backoffMs(failures), undefined, { signal: this.#closing.signal }).catch(() => undefined);
       }
     }
@@ -81,11 +80,31 @@ export class Spool {
     return this.#store.holds(record.identity) === "all";
   }
 
+  /**
+   * What becomes of records when no more can be sent, to be told to whoever waits for them: only what is on disk is kept.
+   *
+   * @param kept what to say of those
+   */
+  async ending(kept: PublisherError): Promise<(record: OutgoingRecord) => PublisherError> {
+    try {
+      await this.#store.commit();
+      return () => kept;
+    } catch (error) {
+      return (record) => (this.keeps(record) ? kept : this.#refusal(record, error));
+    }
+  }
+
   close(): Promise<void> {
     this.#closing.abort();
     return this.#store.close().catch((error: unknown) => {
       throw failed(error);
     });
+  }
+
+  /** What a full disk refused is not there; after another failure it may be all the same, and would be sent after a crash. */
+  #refusal(record: OutgoingRecord, error: unknown): PublisherError {
+    const held = this.#store.holds(record.identity) !== "none";
+    return failed(error, held || !isFull(error) ? "unknown" : "no");
   }
 
   /** What waits for its turn gets to the disk meanwhile. If it cannot, whoever waits for a commit is told. */

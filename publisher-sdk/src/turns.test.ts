@@ -65,3 +65,14 @@ test("the limit counts as it is now", () => {
   turns.call();
   expect(sent).toEqual(["a", "b", "c"]);
 });
+
+test("one that has nothing to send any more is not called", () => {
+  const { turns, sent, sender, limits } = rig(0);
+  const [a, b] = [sender("a", 1), sender("b", 1)];
+  a.advance();
+  b.advance();
+  turns.forget(a);
+  limits.now = 2;
+  turns.call();
+  expect(sent).toEqual(["b"]);
+});

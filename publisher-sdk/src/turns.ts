@@ -31,6 +31,11 @@ export class Turns {
     return false;
   }
 
+  /** It has nothing to send any more. */
+  forget(sender: Sender): void {
+    this.#asked.delete(sender);
+  }
+
   /** A record has arrived, or is given up. */
   give(): void {
     this.#going--;

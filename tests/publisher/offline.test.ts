@@ -22,9 +22,9 @@ function starting(rig: Rig, spool: string, more: Partial<PublisherOptions> = {})
   return rig.publisher({ teamId: TEAM, spool, connectTimeoutMs: 500, closeTimeoutMs: 50, ...more });
 }
 
-describe.each(["user", "http"] as const)("over %s", (way) => {
-  test("with a spool a publisher starts while nothing can be reached: what it takes is stored once, in order, when the way is there", async () => {
-    await using rig = await createRig({ way });
+describe("a publisher with a spool and a teamId", () => {
+  test("starts while nothing can be reached: what it takes is stored once, in order, when the way is there", async () => {
+    await using rig = await createRig({ way: "http" });
     await using directory = await createTempDirectory();
     const warnings = collectWarnings();
     rig.proxy.refuse(true);
@@ -38,6 +38,8 @@ describe.each(["user", "http"] as const)("over %s", (way) => {
     await expect(first.close()).rejects.toMatchObject({ code: "spooled" });
     for (const outcome of await rejected) expect(outcome).toMatchObject({ reason: { code: "spooled" } });
 
+    // Nor does the next one, which has it all the same.
+    await (await starting(rig, directory.path)).close().catch(() => undefined);
     const second = await starting(rig, directory.path);
     expect(second.stats).toMatchObject({ connected: false, queuedEvents: 301, channels: 2 });
     const next = second.publish("agent:a1", event(301));
@@ -53,13 +55,13 @@ describe.each(["user", "http"] as const)("over %s", (way) => {
   });
 
   test("what it takes is bounded as ever, and an event's own time runs out", async () => {
-    await using rig = await createRig({ way });
+    await using rig = await createRig({ way: "http" });
     await using directory = await createTempDirectory();
     rig.proxy.refuse(true);
     const publisher = await starting(rig, directory.path, { maxQueueBytes: 4_000 });
     const kept = publisher.publish("agent:a1", event(0));
     const late = publisher.publish("agent:a2", event(1), { timeoutMs: 50 });
-    await expect(late).rejects.toMatchObject({ code: "unavailable", stored: "no" });
+    await expect(late).rejects.toMatchObject({ code: "unavailable", stored: "unknown" });
     const many = await publisher
       .publishEach("agent:a3", [{ type: "log_entry", payload: { message: "x".repeat(4_000) } }])
       .catch((error: unknown) => error);
@@ -70,7 +72,7 @@ describe.each(["user", "http"] as const)("over %s", (way) => {
   });
 
   test("closed while it tries, it ends, and what it tries comes to nothing", async () => {
-    await using rig = await createRig({ way });
+    await using rig = await createRig({ way: "http" });
     await using directory = await createTempDirectory();
     rig.proxy.refuse(true);
     const publisher = await starting(rig, directory.path, { connectTimeoutMs: 3_000 });
@@ -86,14 +88,14 @@ describe.each(["user", "http"] as const)("over %s", (way) => {
   });
 
   test("without a spool it needs to connect", async () => {
-    await using rig = await createRig({ way });
+    await using rig = await createRig({ way: "http" });
     rig.proxy.refuse(true);
     const publisher = createPublisher({ ...rig.where, teamId: TEAM, connectTimeoutMs: 300 });
     await expect(publisher).rejects.toMatchObject({ code: "unavailable" });
   });
 });
 
-test("over http, whose it is must be known: without a teamId it needs to connect", async () => {
+test("whose it is must be known: without a teamId it needs to connect", async () => {
   await using rig = await createRig({ way: "http" });
   await using directory = await createTempDirectory();
   rig.proxy.refuse(true);
@@ -101,7 +103,7 @@ test("over http, whose it is must be known: without a teamId it needs to connect
   await expect(publisher).rejects.toMatchObject({ code: "unavailable" });
 });
 
-test("over http, a key of another team gets nothing of it, and the process is warned", async () => {
+test("a key of another team gets nothing of it, and the process is warned", async () => {
   await using rig = await createRig({ way: "http" });
   await using directory = await createTempDirectory();
   const warnings = collectWarnings();
@@ -116,13 +118,18 @@ test("over http, a key of another team gets nothing of it, and the process is wa
   expect(await readLog(rig.nc)).toEqual([]);
 });
 
-test("over http, a page that somebody else puts in between is no broker: the process is warned, and the way is tried again", async () => {
+test("what somebody in between answers is not believed, a broker's word is: the process is warned of each, and the way is tried again", async () => {
   await using rig = await createRig({ way: "http" });
   await using directory = await createTempDirectory();
   const warnings = collectWarnings();
-  let portal = true;
+  const answers: Record<string, [number, string]> = {
+    portal: [403, "<h1>Accept our terms</h1>"],
+    broker: [401, JSON.stringify({ error: { code: "unauthenticated", message: "revoked" } })],
+  };
+  let who = "portal";
   const between = createServer((asked, answer) => {
-    if (portal) return void answer.writeHead(200, { "content-type": "text/html" }).end("<h1>Accept our terms</h1>");
+    const [status, text] = answers[who] ?? [];
+    if (status !== undefined) return void answer.writeHead(status).end(text);
     const { method, url: path, headers } = asked;
     const forwarded = request({ port: rig.proxy.port, method, path, headers }, (response) => {
       answer.writeHead(response.statusCode ?? 0, response.headers);
@@ -132,11 +139,27 @@ test("over http, a page that somebody else puts in between is no broker: the pro
   });
   await new Promise<void>((listening) => between.listen(0, "127.0.0.1", listening));
   onTestFinished(() => void between.close());
-  const { port } = between.address() as AddressInfo;
-  const publisher = await starting(rig, directory.path, { url: `http://127.0.0.1:${port}` });
+  const url = `http://127.0.0.1:${(between.address() as AddressInfo).port}`;
+  const publisher = await starting(rig, directory.path, { url });
   const published = publisher.publish("agent:a1", event(0));
-  await vi.waitFor(() => expect(warnings).toEqual([expect.stringContaining("is no broker")]));
-  portal = false;
+  const page = expect.stringMatching(/answered 403: what answers there is no broker/);
+  await vi.waitFor(() => expect(warnings).toEqual([page]));
+  who = "broker";
+  await vi.waitFor(() => expect(warnings).toEqual([page, expect.stringMatching(/answered 401: revoked/)]));
+  who = "nobody";
   await published;
   expect(numbersOf(await readLog(rig.nc))).toEqual([0]);
+  // At the start, a broker's word ends it.
+  who = "broker";
+  await using other = await createTempDirectory();
+  await expect(starting(rig, other.path, { url })).rejects.toMatchObject({ code: "unauthenticated" });
+});
+
+test("an address that does not speak TLS is told as one", async () => {
+  await using rig = await createRig({ way: "http" });
+  await using directory = await createTempDirectory();
+  const warnings = collectWarnings();
+  const publisher = await starting(rig, directory.path, { url: `https://127.0.0.1:${rig.proxy.port}` });
+  await vi.waitFor(() => expect(warnings).toEqual([expect.stringContaining("cannot be reached")]));
+  await publisher.close();
 });

@@ -2,7 +2,7 @@ import { ClassicLevel } from "classic-level";
 import { describe, expect, test, vi } from "vitest";
 import { readLog } from "../support/stream.ts";
 import { createTempDirectory } from "../support/temp-directory.ts";
-import { createRig, numbersOf, upTo } from "./rig.ts";
+import { createRig, numbersOf, TEAM, upTo } from "./rig.ts";
 
 const event = (i: number) => ({ type: "log_entry", payload: { message: "m", i } });
 const turn = () => new Promise<void>((next) => setImmediate(next));
@@ -75,6 +75,36 @@ describe.each(["user", "http"] as const)("over %s", (way) => {
     expect(numbersOf(await readLog(rig.nc, "kata.team.t1.agent.a1"))).toEqual([0, 1, 2]);
     expect(await readLog(rig.nc, "kata.team.t1")).toEqual([]);
   });
+});
+
+test("started and closed while nothing can be reached: only what is on disk is said to be kept", async () => {
+  await using rig = await createRig({ way: "http" });
+  await using directory = await createTempDirectory();
+  rig.proxy.refuse(true);
+  const options = { teamId: TEAM, spool: directory.path, closeTimeoutMs: 50 };
+  const first = await rig.publisher(options);
+  const kept = first.publish("agent:a1", event(0));
+  await first.spooled();
+  const told = expect(kept).rejects.toMatchObject({ code: "spooled", stored: "unknown" });
+  {
+    using _ = brokenDisk();
+    const refused = [
+      first.publish("agent:a2", event(1)),
+      first.publish("agent:a1", { ...event(2), idempotencyKey: "k" }),
+    ];
+    const outcomes = Promise.allSettled(refused);
+    await expect(first.spooled()).rejects.toMatchObject({ code: "spool_failed" });
+    await expect(first.close()).rejects.toMatchObject({ code: "spool_failed" });
+    for (const outcome of await outcomes) {
+      expect(outcome).toMatchObject({ reason: { code: "spool_failed", stored: "no" } });
+    }
+  }
+  await told;
+  const second = await rig.publisher(options);
+  expect(second.stats.queuedEvents).toBe(1);
+  rig.proxy.refuse(false);
+  await second.flush();
+  expect(numbersOf(await readLog(rig.nc))).toEqual([0]);
 });
 
 test("a disk that fails otherwise may hold what it refused: that is not told to be absent", async () => {
