@@ -1,5 +1,11 @@
 import type { ApiKeyAuth, Logger } from "@kata/broker";
-import { AuthorizationError, connect, type NatsConnection, PermissionViolationError } from "@nats-io/transport-node";
+import {
+  AuthorizationError,
+  connect,
+  type NatsConnection,
+  PermissionViolationError,
+  UserAuthenticationExpiredError,
+} from "@nats-io/transport-node";
 import type { ApiKeyPrincipal } from "../../broker/src/auth/principal.ts";
 import type { Revocation } from "../../broker/src/auth/revocation.ts";
 import { inboxPrefixOf } from "../../broker/src/callout/permissions.ts";
@@ -102,6 +108,8 @@ export async function knock(connecting: Promise<NatsConnection>): Promise<"let i
     return "let in";
   } catch (error) {
     if (error instanceof AuthorizationError) return "refused";
+    // What a user's last fraction of a second is for NATS, which counts in whole ones.
+    if (error instanceof UserAuthenticationExpiredError) return "refused";
     throw error;
   }
 }
