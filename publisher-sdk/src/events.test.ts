@@ -117,7 +117,7 @@ describe("a publisher of an application's own events", () => {
   });
 });
 
-describe("[ENVELOPE-3] a timestamp", () => {
+describe("[ENVELOPE-2] a timestamp", () => {
   const timed = (timestamp: string) => {
     const line = encodeLine({ type: "log_entry", payload: { message: "m" }, timestamp });
     return (JSON.parse(line) as { timestamp: string }).timestamp;
