@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { PublisherError } from "./errors.ts";
-import { Lane, type LaneEvent, type LanePort } from "./lane.ts";
+import { type AwaitedEvent, Lane, type LanePort } from "./lane.ts";
 import { Refusal } from "./outcome.ts";
 import type { OutgoingRecord } from "./record.ts";
 
@@ -29,7 +29,7 @@ function rig(limits: Partial<LanePort> = {}) {
     ...limits,
   };
   const lane = new Lane("agent:a1", "kata.team.t1.agent.a1", port);
-  const event = (line: string, timeoutMs = Infinity): LaneEvent => ({
+  const event = (line: string, timeoutMs = Infinity): AwaitedEvent => ({
     line,
     bytes: line.length,
     timeoutMs,

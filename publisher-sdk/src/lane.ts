@@ -29,6 +29,12 @@ export interface LaneEvent {
   readonly bytes: number;
   /** How long it is tried, milliseconds. */
   readonly timeoutMs: number;
+  /** Who waits for it; if nobody is given, the record's `result` is to be called next. */
+  readonly settle?: Settle;
+}
+
+/** An event that somebody waits for by a function. */
+export interface AwaitedEvent extends LaneEvent {
   readonly settle: Settle;
 }
 

@@ -5,7 +5,7 @@ import { drainOnExit } from "./drain-on-exit.ts";
 import { PublisherError, type PublisherErrorCode } from "./errors.ts";
 import { createLineEncoder, type EventInput, type LineEncoder } from "./event.ts";
 import { streamEnded } from "./events.ts";
-import { Lane, type LaneEvent, type LanePort } from "./lane.ts";
+import { type AwaitedEvent, Lane, type LaneEvent, type LanePort } from "./lane.ts";
 import { createMessageIds, idempotentMessageId } from "./message-id.ts";
 import type { Settings } from "./options.ts";
 import { type PublishOutcome, type PublishResult, Refusal, type Settle } from "./outcome.ts";
@@ -23,7 +23,7 @@ import { subjectFor } from "./subject.ts";
 import { Turns } from "./turns.ts";
 import { type OneRecord, type UnderOneKey, underOneKey } from "./under-one-key.ts";
 import type { Uplink, UplinkListener } from "./uplink.ts";
-import { waitForAll, waitForEach } from "./waiting.ts";
+import { waitForAll, waitForEach, waitForOne } from "./waiting.ts";
 
 /** How many lanes are kept for their next event. */
 const KNOWN_LANES = 1_000;
@@ -202,11 +202,11 @@ export class QueuedPublisher implements Publisher {
     const opens = lane.opens(bytes, timeoutMs, event.idempotencyKey, now);
     this.#queue.admit(bytes + EVENT_OVERHEAD_BYTES + (opens ? RECORD_OVERHEAD_BYTES : 0));
     const { signal } = options;
-    const result = new Promise<PublishResult>(take);
-    const each = { line, bytes, timeoutMs, settle: taken };
-    if (signal === undefined) this.#push(lane, each, event.idempotencyKey, now);
-    else this.#pushUntil(signal, lane, each, event.idempotencyKey, now);
-    return result;
+    if (signal === undefined) return this.#push(lane, { line, bytes, timeoutMs }, event.idempotencyKey, now).result();
+    return new Promise((resolve, reject) => {
+      const settle = waitForOne(resolve, reject);
+      this.#pushUntil(signal, lane, { line, bytes, timeoutMs, settle }, event.idempotencyKey, now);
+    });
   }
 
   /**
@@ -235,7 +235,7 @@ export class QueuedPublisher implements Publisher {
     const lane = this.#lane(channel);
     if (lines.length === 0) return;
     this.#queue.admit(charge);
-    const all = lines.map((line, i): LaneEvent => {
+    const all = lines.map((line, i): AwaitedEvent => {
       return { line, bytes: sizes[i] ?? 0, timeoutMs, settle: waiterOf(i) };
     });
     const { signal } = options;
@@ -309,7 +309,7 @@ export class QueuedPublisher implements Publisher {
   }
 
   /** The same for an event that can be taken back. */
-  #pushUntil(signal: AbortSignal, lane: Lane, event: LaneEvent, key: string | undefined, now: number): void {
+  #pushUntil(signal: AbortSignal, lane: Lane, event: AwaitedEvent, key: string | undefined, now: number): void {
     let stop = (): void => undefined;
     // The event itself, with its line, is not kept.
     const { settle: settleIt } = event;
@@ -323,7 +323,7 @@ export class QueuedPublisher implements Publisher {
 
   #pushTogether(
     lane: Lane,
-    events: readonly LaneEvent[],
+    events: readonly AwaitedEvent[],
     { key, compared, publishId, earlier }: UnderOneKey,
     signal: AbortSignal | undefined,
   ): void {
@@ -494,13 +494,6 @@ export class QueuedPublisher implements Publisher {
 }
 
 function ignore(): void {}
-
-let taken: Settle = ignore;
-
-/** What a promise is made with whose settling is left to `taken`: a function of its own for each would be made for nothing. */
-function take(settle: Settle): void {
-  taken = settle;
-}
 
 /** Often enough that no timeout is late by more than a quarter, milliseconds. */
 function sweepMs({ ackTimeoutMs, publishTimeoutMs }: Settings): number {

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { checkOf, formatEventId, furtherEventId } from "@kata/protocol/wire";
 import type { PublisherError } from "./errors.ts";
-import { Refusal, type Settle } from "./outcome.ts";
+import { type PublishResult, Refusal, type Settle } from "./outcome.ts";
+import { Waiters } from "./waiters.ts";
 
 const LINE_FEED = 10;
 const EMPTY = Buffer.alloc(0);
@@ -88,7 +89,7 @@ export class OutgoingRecord {
   readonly #room: number;
   #digest: string | undefined;
   /** Who waits for which event. */
-  #settles: Settle[] = NONE;
+  #waiters = new Waiters();
   #listeners: (() => void)[] = NONE;
 
   /** @param room how long it is expected to become, bytes */
@@ -132,7 +133,12 @@ export class OutgoingRecord {
     return this.identity.compared === true ? stored === digest : stored.startsWith("1.");
   }
 
-  add(line: string, bytes: number, deadline: number, timeoutMs: number, settle: Settle): void {
+  /**
+   * One more event.
+   *
+   * @param settle who waits for it; if nobody is given, `result` is to be called next
+   */
+  add(line: string, bytes: number, deadline: number, timeoutMs: number, settle?: Settle): void {
     const feed = this.bytes === 0 ? 0 : 1;
     if (this.#used + feed + bytes > this.#buffer.length) this.#extend(feed + bytes);
     if (feed > 0) this.#buffer[this.#used] = LINE_FEED;
@@ -144,10 +150,13 @@ export class OutgoingRecord {
     if (this.events === 0) this.dueAt = deadline;
     if (deadline > this.deadline) this.deadline = deadline;
     this.timeoutMs = timeoutMs;
+    if (settle !== undefined) this.#waiters.add(this.events, settle);
     this.events++;
-    // A list that is pushed to has room for 17 at once, and most records of a quiet channel have no second event.
-    if (this.#settles === NONE) this.#settles = [settle];
-    else this.#settles.push(settle);
+  }
+
+  /** What becomes of the event that was added last. */
+  result(): Promise<PublishResult> {
+    return this.#waiters.promise(this.events - 1);
   }
 
   /** The bytes to send: the same in every attempt, so nothing is added or taken out after the first. None once it is settled. */
@@ -167,14 +176,14 @@ export class OutgoingRecord {
    * @returns what it counted for in the queue, bytes; `undefined` if it is not there (any more)
    */
   withdraw(settle: Settle): number | undefined {
-    const at = this.#settles.indexOf(settle);
+    const at = this.#waiters.placeOf(settle);
     if (at === -1) return undefined;
     const all = this.#joined();
     let start = 0;
     for (let i = 0; i < at; i++) start = all.indexOf(LINE_FEED, start) + 1;
     const feed = at === this.events - 1 ? this.bytes : all.indexOf(LINE_FEED, start);
     const charge = feed - start + EVENT_OVERHEAD_BYTES;
-    this.#settles.splice(at, 1);
+    this.#waiters.remove(at);
     this.events--;
     this.charge -= charge;
     if (feed < this.bytes) {
@@ -187,8 +196,8 @@ export class OutgoingRecord {
 
   /** Nobody waits any more for an event that has been sent; it is known by who did. */
   forget(settle: Settle): void {
-    const at = this.#settles.indexOf(settle);
-    if (at !== -1) this.#settles[at] = ignore;
+    const at = this.#waiters.placeOf(settle);
+    if (at !== -1) this.#waiters.forget(at);
   }
 
   /**
@@ -205,19 +214,26 @@ export class OutgoingRecord {
     refused?: ReadonlyMap<number, PublisherError>,
   ): void {
     const first = formatEventId(epoch, seq, check);
-    let n = 0;
-    for (const [i, settle] of this.#settles.entries()) {
-      const error = refused?.get(i);
-      settle(error === undefined ? { eventId: furtherEventId(first, n++), duplicate } : new Refusal(error));
+    if (refused === undefined) {
+      this.#waiters.settle((place) => ({ eventId: furtherEventId(first, place), duplicate }));
+    } else {
+      let n = 0;
+      const stored = Array.from({ length: this.events }, (_, place) => (refused.has(place) ? n : n++));
+      this.#waiters.settle((place) => {
+        const error = refused.get(place);
+        return error === undefined
+          ? { eventId: furtherEventId(first, stored[place] as number), duplicate }
+          : new Refusal(error);
+      });
+      this.refused = refused.size;
     }
-    this.refused = refused?.size ?? 0;
     this.settle();
   }
 
   fail(error: PublisherError): void {
     this.error = error;
     const refusal = new Refusal(error);
-    for (const settle of this.#settles) settle(refusal);
+    this.#waiters.settle(() => refusal);
     this.settle();
   }
 
@@ -227,7 +243,7 @@ export class OutgoingRecord {
    */
   settle(): void {
     const listeners = this.#listeners;
-    this.#settles = NONE;
+    this.#waiters = NOBODY;
     this.#listeners = NONE;
     this.#buffer = EMPTY;
     this.#full = undefined;
@@ -269,6 +285,8 @@ export class OutgoingRecord {
 
 /** Shared by all that have none; never pushed to. */
 const NONE: never[] = [];
+/** Shared by all that are settled. */
+const NOBODY = new Waiters();
 
 /** The SHA-256 of the types and payloads of a record's lines, base64url. */
 function digestOf(lines: string): string {
@@ -282,5 +300,3 @@ function digestOf(lines: string): string {
   }
   return hash.digest("base64url");
 }
-
-function ignore(): void {}

@@ -2,6 +2,14 @@ import { type PublishOutcome, type PublishResult, Refusal, type Settle } from ".
 
 // Made outside the calls that take the events: it would keep them, which may be large, for as long as they are waited for.
 
+/** Waits for one event. */
+export function waitForOne(resolve: (result: PublishResult) => void, reject: (error: Error) => void): Settle {
+  return (outcome) => {
+    if (outcome instanceof Refusal) reject(outcome.error);
+    else resolve(outcome);
+  };
+}
+
 /** Waits for so many events, which a lane settles in their order until one is rejected. */
 export function waitForAll(
   count: number,
