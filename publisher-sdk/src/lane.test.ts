@@ -31,7 +31,6 @@ function rig(limits: Partial<LanePort> = {}) {
   const lane = new Lane("agent:a1", "kata.team.t1.agent.a1", port);
   const event = (line: string, timeoutMs = Infinity): AwaitedEvent => ({
     line,
-    bytes: line.length,
     timeoutMs,
     settle: (outcome) => void log.push(outcome instanceof Refusal ? `${outcome.error.code} ${line}` : outcome.eventId),
   });
@@ -142,9 +141,10 @@ test("an event that is taken back leaves the others as they were", () => {
     const { lane, sent, log, event, lines } = rig();
     const events = ["uno", "2", "drei"].map((line) => event(line));
     const records = events.map((each) => lane.push(each));
-    const charge = records[0]?.charge ?? 0;
-    const freed = records[gone]?.withdraw(events[gone]?.settle ?? (() => {})) ?? 0;
-    expect(records[0]?.charge).toBe(charge - freed);
+    const line = events[gone] as AwaitedEvent;
+    records[gone]?.count();
+    expect(records[gone]?.withdraw(line.settle)).toBe(true);
+    expect(records[gone]?.count()).toBe(-(line.line.length + 256));
     lane.push(event("vier"));
     lane.advance();
     const left = ["uno", "2", "drei"].filter((_, i) => i !== gone);
@@ -159,8 +159,8 @@ test("a record of which everything was taken back is not sent, and the next one 
   const taken = event("a");
   const record = lane.push(taken, "k");
   push("b");
-  expect(record.withdraw(taken.settle)).toBe(1 + 256);
-  expect(record.withdraw(taken.settle)).toBeUndefined();
+  expect(record.withdraw(taken.settle)).toBe(true);
+  expect(record.withdraw(taken.settle)).toBe(false);
   lane.advance();
   expect(lines()).toEqual(["b"]);
   expect(log).toEqual(["settled k"]);
@@ -197,7 +197,7 @@ test("what is settled holds on to nothing: neither what it held nor the record b
   first?.settle();
   expect(told).toBe(1);
   expect(first?.data).toHaveLength(0);
-  for (const { settle } of lines) expect(first?.withdraw(settle)).toBeUndefined();
+  for (const { settle } of lines) expect(first?.withdraw(settle)).toBe(false);
   expect(first).toMatchObject({ events: 3, bytes: 45_002 });
   // Nor does what is given up out of the middle of the queue.
   lane.push(event("c"), "k2");

@@ -25,8 +25,6 @@ export interface LanePort {
 /** An event on its way into a lane. */
 export interface LaneEvent {
   readonly line: string;
-  /** Length of the line, bytes. */
-  readonly bytes: number;
   /** How long it is tried, milliseconds. */
   readonly timeoutMs: number;
   /** Who waits for it; if nobody is given, the record's `result` is to be called next. */
@@ -82,20 +80,20 @@ export class Lane {
   }
 
   /** Whether an event that comes now needs a record of its own. */
-  opens(bytes: number, timeoutMs: number, key: string | undefined, now: number): boolean {
+  opens(line: string, timeoutMs: number, key: string | undefined, now: number): boolean {
     const record = this.#last;
-    return record === undefined || key !== undefined || !this.#fits(record, bytes, now + timeoutMs, timeoutMs);
+    return record === undefined || key !== undefined || !this.#fits(record, line, now + timeoutMs, timeoutMs);
   }
 
   /** Returns the record that the event travels in. */
   push(event: LaneEvent, key?: string, now = this.#port.now()): OutgoingRecord {
-    const { line, bytes, timeoutMs, settle } = event;
+    const { line, timeoutMs, settle } = event;
     const deadline = now + timeoutMs;
     let record = this.#last;
-    if (record === undefined || this.opens(bytes, timeoutMs, key, now)) {
+    if (record === undefined || this.opens(line, timeoutMs, key, now)) {
       record = this.#open(this.#port.identify(this.subject, key), now);
     }
-    record.add(line, bytes, deadline, timeoutMs, settle);
+    record.add(line, deadline, timeoutMs, settle);
     this.#due(record.deadline);
     return record;
   }
@@ -112,8 +110,8 @@ export class Lane {
     // Who it is is known outside already, and what it holds.
     record.whole = true;
     if (openedAt !== undefined) record.recovered = true;
-    for (const { line, bytes, timeoutMs, settle } of events) {
-      record.add(line, bytes, now + timeoutMs, timeoutMs, settle);
+    for (const { line, timeoutMs, settle } of events) {
+      record.add(line, now + timeoutMs, timeoutMs, settle);
     }
     this.#due(record.deadline);
     return record;
@@ -223,11 +221,11 @@ export class Lane {
     return record;
   }
 
-  #fits(record: OutgoingRecord, bytes: number, deadline: number, timeoutMs: number): boolean {
+  #fits(record: OutgoingRecord, line: string, deadline: number, timeoutMs: number): boolean {
     return (
       !record.whole &&
       record.events < this.#port.recordEvents &&
-      record.bytes + 1 + bytes <= this.#port.recordBytes() &&
+      record.takes(line, this.#port.recordBytes()) &&
       // Events of a record are given up together, so those that are to be at different times do not share one. The
       // difference of two that never are is no number.
       !(Math.abs(deadline - record.dueAt) >= Math.min(DEADLINES_APART_MS, timeoutMs / 4))

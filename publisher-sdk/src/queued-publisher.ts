@@ -6,6 +6,7 @@ import { PublisherError, type PublisherErrorCode } from "./errors.ts";
 import { createLineEncoder, type EventInput, type LineEncoder } from "./event.ts";
 import { streamEnded } from "./events.ts";
 import { type AwaitedEvent, Lane, type LaneEvent, type LanePort } from "./lane.ts";
+import { isWithin, leastBytes } from "./lines.ts";
 import { createMessageIds, idempotentMessageId } from "./message-id.ts";
 import type { Settings } from "./options.ts";
 import { type PublishOutcome, type PublishResult, Refusal, type Settle } from "./outcome.ts";
@@ -195,17 +196,16 @@ export class QueuedPublisher implements Publisher {
     const timeoutMs = this.#timeoutOf(options);
     const wall = this.#wall();
     const line = this.#encode(event, wall);
-    const bytes = Buffer.byteLength(line);
-    this.#checkSize(bytes);
+    this.#checkSize(line);
     const lane = this.#lane(channel);
     const now = this.#started(wall, options);
-    const opens = lane.opens(bytes, timeoutMs, event.idempotencyKey, now);
-    this.#queue.admit(bytes + EVENT_OVERHEAD_BYTES + (opens ? RECORD_OVERHEAD_BYTES : 0));
+    const opens = lane.opens(line, timeoutMs, event.idempotencyKey, now);
+    this.#queue.admit(leastBytes(line) + EVENT_OVERHEAD_BYTES + (opens ? RECORD_OVERHEAD_BYTES : 0));
     const { signal } = options;
-    if (signal === undefined) return this.#push(lane, { line, bytes, timeoutMs }, event.idempotencyKey, now).result();
+    if (signal === undefined) return this.#push(lane, { line, timeoutMs }, event.idempotencyKey, now).result();
     return new Promise((resolve, reject) => {
       const settle = waitForOne(resolve, reject);
-      this.#pushUntil(signal, lane, { line, bytes, timeoutMs, settle }, event.idempotencyKey, now);
+      this.#pushUntil(signal, lane, { line, timeoutMs, settle }, event.idempotencyKey, now);
     });
   }
 
@@ -224,20 +224,17 @@ export class QueuedPublisher implements Publisher {
     const timeoutMs = this.#timeoutOf(options);
     const wall = this.#wall();
     const lines = events.map((event) => this.#encode(event, wall));
-    const sizes = lines.map((line) => Buffer.byteLength(line));
     let charge = RECORD_OVERHEAD_BYTES;
-    for (const [i, bytes] of sizes.entries()) {
-      this.#checkSize(bytes);
-      charge += bytes + EVENT_OVERHEAD_BYTES;
+    for (const [i, line] of lines.entries()) {
+      this.#checkSize(line);
+      charge += leastBytes(line) + EVENT_OVERHEAD_BYTES;
       if (events[i]?.idempotencyKey !== undefined) charge += RECORD_OVERHEAD_BYTES;
     }
-    const together = underOneKey(events, sizes, options, this.#oneRecord);
+    const together = underOneKey(events, lines, options, this.#oneRecord);
     const lane = this.#lane(channel);
     if (lines.length === 0) return;
     this.#queue.admit(charge);
-    const all = lines.map((line, i): AwaitedEvent => {
-      return { line, bytes: sizes[i] ?? 0, timeoutMs, settle: waiterOf(i) };
-    });
+    const all = lines.map((line, i): AwaitedEvent => ({ line, timeoutMs, settle: waiterOf(i) }));
     const { signal } = options;
     if (together !== undefined) {
       this.#pushTogether(lane, all, together, signal);
@@ -273,9 +270,11 @@ export class QueuedPublisher implements Publisher {
   }
 
   /** @throws PublisherError `too_large` */
-  #checkSize(bytes: number): void {
+  #checkSize(line: string): void {
     const limit = Math.min(this.#settings.maxEventBytes, this.#uplink.maxRecordBytes);
-    if (bytes > limit) throw new PublisherError("too_large", `the event has ${bytes} bytes; the limit is ${limit}`);
+    if (isWithin(line, limit)) return;
+    const why = `the event has ${Buffer.byteLength(line)} bytes; the limit is ${limit}`;
+    throw new PublisherError("too_large", why);
   }
 
   #identify(subject: string, key: string, publishId: string): RecordIdentity {
@@ -301,9 +300,9 @@ export class QueuedPublisher implements Publisher {
   }
 
   #push(lane: Lane, event: LaneEvent, key: string | undefined, now: number): OutgoingRecord {
-    this.#enter(lane, event.bytes + EVENT_OVERHEAD_BYTES, 1);
+    this.#enter(lane);
     const record = lane.push(event, key, now);
-    this.#count(record);
+    this.#queue.add(record.count(), 1);
     this.#spool?.add(record, event.line);
     return record;
   }
@@ -328,9 +327,9 @@ export class QueuedPublisher implements Publisher {
     signal: AbortSignal | undefined,
   ): void {
     const identity = { ...this.#identify(lane.subject, key, publishId), compared };
-    for (const { bytes } of events) this.#enter(lane, bytes + EVENT_OVERHEAD_BYTES, 1);
+    this.#enter(lane);
     const record = lane.pushTogether(events, identity, earlier);
-    this.#count(record);
+    this.#queue.add(record.count(), events.length);
     for (const { line } of events) this.#spool?.add(record, line);
     if (signal === undefined) return;
     const settles = events.map(({ settle }) => settle);
@@ -340,19 +339,11 @@ export class QueuedPublisher implements Publisher {
     record.onSettled(stop);
   }
 
-  /** A record counts beside its events, from the first one on, even if that is taken back. */
-  #count(record: OutgoingRecord): void {
-    if (record.counted) return;
-    record.counted = true;
-    this.#queue.add(RECORD_OVERHEAD_BYTES, 0);
-  }
-
-  #enter(lane: Lane, charge: number, events: number): void {
-    if (lane.tail === undefined) {
-      this.#lanes.set(lane.channel, lane);
-      this.#wake(lane);
-    }
-    this.#queue.add(charge, events);
+  /** Before something is put into a lane. */
+  #enter(lane: Lane): void {
+    if (lane.tail !== undefined) return;
+    this.#lanes.set(lane.channel, lane);
+    this.#wake(lane);
   }
 
   #takeBack(lane: Lane, record: OutgoingRecord, settle: Settle): void {
@@ -363,9 +354,8 @@ export class QueuedPublisher implements Publisher {
       settle(new Refusal(new PublisherError("aborted", why, { stored: "unknown" })));
       return;
     }
-    const charge = record.withdraw(settle);
-    if (charge === undefined) return;
-    this.#queue.remove(charge, 1);
+    if (!record.withdraw(settle)) return;
+    this.#queue.remove(-record.count(), 1);
     settle(new Refusal(new PublisherError("aborted", "the event was taken back before it was sent")));
     // Not at once: what is behind it may be about to be taken back, too.
     if (record.events === 0) queueMicrotask(() => lane.advance());
@@ -378,12 +368,10 @@ export class QueuedPublisher implements Publisher {
         this.#lanes.get(channel) ?? new Lane(channel, subjectFor(channel, this.#settings.teamId), this.#port);
       // Nothing is believed of clocks between two processes: it is looked for in the log, whenever it was.
       const earlier = lane.tail === undefined ? { since: 0, after } : undefined;
-      const events = lines.map((line): LaneEvent => {
-        const bytes = Buffer.byteLength(line);
-        this.#enter(lane, bytes + EVENT_OVERHEAD_BYTES, 1);
-        return { line, bytes, timeoutMs: Infinity, settle: ignore };
-      });
-      this.#count(lane.pushTogether(events, identity, earlier, openedAt));
+      this.#enter(lane);
+      const events = lines.map((line): LaneEvent => ({ line, timeoutMs: Infinity, settle: ignore }));
+      const record = lane.pushTogether(events, identity, earlier, openedAt);
+      this.#queue.add(record.count(), events.length);
     }
   }
 

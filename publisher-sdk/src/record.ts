@@ -1,15 +1,9 @@
 import { createHash } from "node:crypto";
 import { checkOf, formatEventId, furtherEventId } from "@kata/protocol/wire";
 import type { PublisherError } from "./errors.ts";
+import { Lines } from "./lines.ts";
 import { type PublishResult, Refusal, type Settle } from "./outcome.ts";
 import { Waiters } from "./waiters.ts";
-
-const LINE_FEED = 10;
-const EMPTY = Buffer.alloc(0);
-/** What lines are gathered in, bytes: what a record leaves unused of its last one is all that it wastes. */
-const CHUNK_BYTES = 16 * 1024;
-/** A line from so many bytes on has a piece of memory of its own. */
-const ALONE_BYTES = 2 * 1024;
 
 export interface RecordIdentity {
   /** The `Nats-Msg-Id`, the same in every attempt. */
@@ -57,12 +51,8 @@ export class OutgoingRecord {
   timeoutMs = 0;
   /** How many events it holds. */
   events = 0;
-  /** Length of the record, bytes. */
-  bytes = 0;
   /** What it counts for in the bounded queue, bytes. */
-  charge = RECORD_OVERHEAD_BYTES;
-  /** Whether it counts there yet beside its events. */
-  counted = false;
+  charge = 0;
   /** Whether nothing is added to what it holds. */
   whole: boolean;
   /** Whether its turn has come: from then on it is what it is. */
@@ -78,15 +68,7 @@ export class OutgoingRecord {
   error: PublisherError | undefined;
   /** The one behind it in its lane. */
   next: OutgoingRecord | undefined;
-  /**
-   * The lines, encoded as they come: what waits is outside the garbage-collected heap, where hundreds of thousands of
-   * strings would be moved about.
-   */
-  #buffer: Buffer = EMPTY;
-  /** How much of `#buffer` is in use, and what is full. */
-  #used = 0;
-  #full: Buffer[] | undefined;
-  readonly #room: number;
+  readonly #lines: Lines;
   #digest: string | undefined;
   /** Who waits for which event. */
   #waiters = new Waiters();
@@ -101,13 +83,18 @@ export class OutgoingRecord {
     earlier?: EarlierAttempt,
     room = 0,
   ) {
-    this.#room = room;
+    this.#lines = new Lines(room);
     this.channel = channel;
     this.subject = subject;
     this.identity = identity;
     this.openedAt = now;
     this.earlier = earlier;
     this.whole = identity.publishId !== undefined;
+  }
+
+  /** Length of the record, bytes. */
+  get bytes(): number {
+    return this.#lines.bytes;
   }
 
   /** Whether it travels under an idempotency key. */
@@ -121,7 +108,7 @@ export class OutgoingRecord {
    */
   get digest(): string | undefined {
     if (!this.keyed) return undefined;
-    this.#digest ??= `${this.events}.${digestOf(this.#joined().toString("utf8", 0, this.bytes))}`;
+    this.#digest ??= `${this.events}.${digestOf(this.#lines.joined().toString())}`;
     return this.#digest;
   }
 
@@ -133,20 +120,18 @@ export class OutgoingRecord {
     return this.identity.compared === true ? stored === digest : stored.startsWith("1.");
   }
 
+  /** Whether it has at most so many bytes with one more line. */
+  takes(line: string, bytes: number): boolean {
+    return this.#lines.takes(line, bytes);
+  }
+
   /**
    * One more event.
    *
    * @param settle who waits for it; if nobody is given, `result` is to be called next
    */
-  add(line: string, bytes: number, deadline: number, timeoutMs: number, settle?: Settle): void {
-    const feed = this.bytes === 0 ? 0 : 1;
-    if (this.#used + feed + bytes > this.#buffer.length) this.#extend(feed + bytes);
-    if (feed > 0) this.#buffer[this.#used] = LINE_FEED;
-    // As many bytes as characters: ASCII, which needs no encoding.
-    this.#buffer.write(line, this.#used + feed, bytes, bytes === line.length ? "latin1" : "utf8");
-    this.#used += feed + bytes;
-    this.bytes += feed + bytes;
-    this.charge += bytes + EVENT_OVERHEAD_BYTES;
+  add(line: string, deadline: number, timeoutMs: number, settle?: Settle): void {
+    this.#lines.add(line);
     if (this.events === 0) this.dueAt = deadline;
     if (deadline > this.deadline) this.deadline = deadline;
     this.timeoutMs = timeoutMs;
@@ -159,9 +144,22 @@ export class OutgoingRecord {
     return this.#waiters.promise(this.events - 1);
   }
 
+  /**
+   * Counts what it holds now.
+   *
+   * @returns how much more that is than what it counted for before, bytes; less where something was taken out
+   */
+  count(): number {
+    const before = this.charge;
+    const lineFeeds = Math.max(0, this.events - 1);
+    const overhead = RECORD_OVERHEAD_BYTES + this.events * EVENT_OVERHEAD_BYTES;
+    this.charge = overhead + this.#lines.leastBytes - lineFeeds;
+    return this.charge - before;
+  }
+
   /** The bytes to send: the same in every attempt, so nothing is added or taken out after the first. None once it is settled. */
   get data(): Uint8Array {
-    return this.#joined().subarray(0, this.bytes);
+    return this.#lines.joined();
   }
 
   /** Calls `listener` after the events' promises have been settled. */
@@ -173,25 +171,15 @@ export class OutgoingRecord {
   /**
    * Takes an event out that has not been sent; it is known by who waits for it.
    *
-   * @returns what it counted for in the queue, bytes; `undefined` if it is not there (any more)
+   * @returns whether it was there (still)
    */
-  withdraw(settle: Settle): number | undefined {
+  withdraw(settle: Settle): boolean {
     const at = this.#waiters.placeOf(settle);
-    if (at === -1) return undefined;
-    const all = this.#joined();
-    let start = 0;
-    for (let i = 0; i < at; i++) start = all.indexOf(LINE_FEED, start) + 1;
-    const feed = at === this.events - 1 ? this.bytes : all.indexOf(LINE_FEED, start);
-    const charge = feed - start + EVENT_OVERHEAD_BYTES;
+    if (at === -1) return false;
+    this.#lines.remove(at);
     this.#waiters.remove(at);
     this.events--;
-    this.charge -= charge;
-    if (feed < this.bytes) {
-      all.copyWithin(start, feed + 1, this.bytes);
-      this.bytes -= feed + 1 - start;
-    } else this.bytes = Math.max(0, start - 1);
-    this.#used = this.bytes;
-    return charge;
+    return true;
   }
 
   /** Nobody waits any more for an event that has been sent; it is known by who did. */
@@ -245,41 +233,8 @@ export class OutgoingRecord {
     const listeners = this.#listeners;
     this.#waiters = NOBODY;
     this.#listeners = NONE;
-    this.#buffer = EMPTY;
-    this.#full = undefined;
+    this.#lines.drop();
     for (const listener of listeners) listener();
-  }
-
-  /** Room for so much more. */
-  #extend(bytes: number): void {
-    const all = this.bytes + bytes;
-    const room = Math.min(CHUNK_BYTES, this.#room);
-    if (this.events === 1 && room >= all) {
-      // Not from the first one on: most records of a quiet channel have no second event.
-      const first = this.#buffer;
-      this.#buffer = Buffer.allocUnsafe(room);
-      first.copy(this.#buffer, 0, 0, this.#used);
-      return;
-    }
-    if (this.#used > 0) {
-      this.#full ??= [];
-      this.#full.push(this.#buffer.subarray(0, this.#used));
-    }
-    // As much again as there is: the first event gets what it needs.
-    const more = bytes >= ALONE_BYTES ? bytes : Math.max(bytes, Math.min(CHUNK_BYTES, all));
-    this.#buffer = Buffer.allocUnsafe(more);
-    this.#used = 0;
-  }
-
-  /** All of it in one piece. */
-  #joined(): Buffer {
-    if (this.#full !== undefined) {
-      this.#full.push(this.#buffer.subarray(0, this.#used));
-      this.#buffer = Buffer.concat(this.#full, this.bytes);
-      this.#used = this.bytes;
-      this.#full = undefined;
-    }
-    return this.#buffer;
   }
 }
 

@@ -23,12 +23,12 @@ export interface OneRecord {
 /**
  * Who events with one key are; `undefined` if they have none.
  *
- * @param sizes the lengths of their lines, bytes
+ * @param lines what they are written as
  * @throws PublisherError `invalid_event`, `too_large`; TypeError for an attempt that is none
  */
 export function underOneKey(
   events: readonly EventInput[],
-  sizes: readonly number[],
+  lines: readonly string[],
   { idempotencyKey, attempt, compare = true }: PublishManyOptions,
   one: OneRecord,
 ): UnderOneKey | undefined {
@@ -42,7 +42,7 @@ export function underOneKey(
   if (events.some((event) => event.idempotencyKey !== undefined)) {
     throw new PublisherError("invalid_event", "events under one idempotencyKey have none of their own");
   }
-  const bytes = sizes.reduce((sum, size) => sum + size + 1, -1);
+  const bytes = lines.reduce((sum, line) => sum + Buffer.byteLength(line) + 1, -1);
   const maxBytes = one.maxBytes();
   if (events.length > one.maxEvents || bytes > maxBytes) {
     const most = `at most ${one.maxEvents} events and ${maxBytes} bytes`;

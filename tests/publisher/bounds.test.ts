@@ -155,6 +155,29 @@ describe.each(WAYS)("over %s", (way) => {
     expect(await log()).toEqual(upTo(taken.length + 1));
   });
 
+  test("what is not ASCII counts its bytes in the queue, but for the last lines of a channel", async () => {
+    const { rig, publisher, first } = await blocked(way, { maxQueueBytes: 100_000 });
+    await using _ = rig;
+    const text = "語".repeat(100);
+    const taken: Promise<unknown>[] = [first];
+    let refused: unknown;
+    for (let i = 0; refused === undefined && i < 1_000; i++) {
+      const before = publisher.stats.queuedEvents;
+      const publish = publisher.publish("agent:a1", { type: "log_entry", payload: { message: text } });
+      if (publisher.stats.queuedEvents > before) taken.push(publish);
+      else refused = await publish.catch((error: unknown) => error);
+    }
+    expect(refused).toBeInstanceOf(QueueFullError);
+    // Each has 397 bytes and 256 beside them.
+    const { queuedEvents, queuedBytes } = refused as QueueFullError;
+    expect(queuedEvents).toBeGreaterThan(145);
+    expect(queuedEvents).toBeLessThan(160);
+    expect(queuedBytes).toBeLessThan(105_000);
+    rig.proxy.resume();
+    await Promise.all(taken);
+    expect(publisher.stats).toMatchObject({ queuedEvents: 0, queuedBytes: 0 });
+  });
+
   test("stats and onRecord tell what has become of everything", async () => {
     const reports: object[] = [];
     const { rig, publisher, first } = await blocked(way, { onRecord: (report) => reports.push(report) });
