@@ -79,15 +79,31 @@ const CHECK_SPACE = 36 ** 4;
  * @param identity the record's `Nats-Msg-Id`, or its stored bytes where it has none
  */
 export function checkOf(identity: string | Uint8Array): string {
-  const bytes = typeof identity === "string" ? utf8(identity) : identity;
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < bytes.length; i++) {
-    hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193);
+  const hash = typeof identity === "string" ? hashOfText(identity) : hashOf(identity);
+  let mixed = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  mixed = (mixed ^ (mixed >>> 16)) >>> 0;
+  return (mixed % CHECK_SPACE).toString(36).padStart(4, "0");
+}
+
+const FNV_OFFSET = 0x811c9dc5;
+const FNV_PRIME = 0x01000193;
+
+function hashOf(bytes: Uint8Array): number {
+  let hash = FNV_OFFSET;
+  for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ (bytes[i] as number), FNV_PRIME);
+  return hash;
+}
+
+/** Ids are ASCII as a rule, whose bytes are its characters: no reason to encode them. */
+function hashOfText(text: string): number {
+  let hash = FNV_OFFSET;
+  for (let i = 0; i < text.length; i++) {
+    const char = text.charCodeAt(i);
+    if (char >= 0x80) return hashOf(utf8(text));
+    hash = Math.imul(hash ^ char, FNV_PRIME);
   }
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  hash = (hash ^ (hash >>> 16)) >>> 0;
-  return (hash % CHECK_SPACE).toString(36).padStart(4, "0");
+  return hash;
 }
 
 let encoder: InstanceType<typeof TextEncoder> | undefined;

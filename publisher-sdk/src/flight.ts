@@ -1,11 +1,8 @@
-import { headers, type MsgHdrs } from "@nats-io/transport-node";
 import type { OutgoingRecord } from "./record.ts";
-import { DIGEST_HEADER, PUBLISH_ID_HEADER } from "./stream-reader.ts";
 
 /** A record that the log has not acknowledged yet, and how far it is. All times are ms since 1970. */
 export interface Flight {
   readonly record: OutgoingRecord;
-  readonly headers: MsgHdrs;
   /** `ready`: to be sent at `dueAt`. `sent`: to be acknowledged by `dueAt`. `checking`: the log is asked whether it has it. */
   state: "ready" | "sent" | "checking";
   dueAt: number;
@@ -25,17 +22,9 @@ export interface Flight {
   version: number;
 }
 
-export function createFlight(record: OutgoingRecord, stream: string): Flight {
-  const { messageId, publishId } = record.identity;
-  const hdrs = headers();
-  hdrs.set("Nats-Msg-Id", messageId);
-  hdrs.set("Nats-Expected-Stream", stream);
-  if (publishId !== undefined) hdrs.set(PUBLISH_ID_HEADER, publishId);
-  const { digest } = record;
-  if (digest !== undefined) hdrs.set(DIGEST_HEADER, digest);
+export function createFlight(record: OutgoingRecord): Flight {
   return {
     record,
-    headers: hdrs,
     state: "ready",
     dueAt: 0,
     token: "",

@@ -46,12 +46,14 @@ const DEADLINES_APART_MS = 1_000;
 export class Lane {
   readonly channel: string;
   readonly subject: string;
+  /** Whether its publisher counts it among those with something in them. */
+  busy = false;
   readonly #port: LanePort;
   /** The queue, linked through `next`. */
   #first: OutgoingRecord | undefined;
   #last: OutgoingRecord | undefined;
   #inFlight: OutgoingRecord | undefined;
-  /** Length of the last record that left the queue, bytes: the next one is often as long. */
+  /** Length of the last record that was sent, bytes: the next one is often as long. */
   #usual = 0;
   #advancing = false;
   /** The latest deadline in the queue, and whether no earlier one is behind a later: then only the front has to be looked at. */
@@ -127,6 +129,7 @@ export class Lane {
       record.underWay = true;
       record.onSettled(() => {
         this.#inFlight = undefined;
+        this.#usual = record.bytes;
         this.#port.giveTurn();
         this.#port.settled(this, record);
       });
@@ -212,7 +215,6 @@ export class Lane {
     // A settled record that is old to the garbage collector would keep the one behind it, that one the next, and so on for ever:
     // everything that is ever published would become old.
     record.next = undefined;
-    this.#usual = record.bytes;
     if (this.#first === undefined) {
       this.#last = undefined;
       this.#latest = 0;

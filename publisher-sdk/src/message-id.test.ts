@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import { createMessageIds, idempotentMessageId } from "./message-id.ts";
 
-test("an id is 128 random bits of its own, and follows from no other", () => {
+test("an id is 132 random bits of its own, and follows from no other", () => {
   const asked: Uint8Array[] = [];
   const next = createMessageIds((bytes) => {
     const random = randomBytes(bytes);
@@ -10,9 +10,7 @@ test("an id is 128 random bits of its own, and follows from no other", () => {
     return random;
   });
   const ids = Array.from({ length: 1_000 }, next);
-  expect(Buffer.concat(ids.map((id) => Buffer.from(id, "base64url")))).toEqual(
-    Buffer.concat(asked).subarray(0, 16_000),
-  );
+  expect(Buffer.from(ids.join(""), "base64url")).toEqual(Buffer.concat(asked).subarray(0, (1_000 * 132) / 8));
   expect(new Set(ids.map((id) => id.length))).toEqual(new Set([22]));
   // By default too, and whoever makes them.
   const [one, other] = [createMessageIds(), createMessageIds()];

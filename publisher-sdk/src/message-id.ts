@@ -1,21 +1,25 @@
 import { createHash, createHmac, randomBytes } from "node:crypto";
 
-const ID_BYTES = 16;
-/** Random bytes are asked for in bulk: so many cost little more than those of one id. */
-const POOL_BYTES = 256 * ID_BYTES;
+/** Characters of base64url: 132 bits. */
+const ID_CHARS = 22;
+/** Random bytes are asked for in bulk: so many, for 256 ids, cost little more than those of one. */
+const POOL_BYTES = (256 * ID_CHARS * 6) / 8;
 
 /**
- * Message ids of ordinary records: 128 random bits each. JetStream deduplicates over the whole stream, so an id that could
+ * Message ids of ordinary records: more than 128 random bits each. JetStream deduplicates over the whole stream, so an id that could
  * be guessed would let one team suppress another's events by using it first; and it tells any publisher who asks the last id
  * that it stored (`Nats-Expected-Last-Msg-Id`), so none may follow from another.
  */
 export function createMessageIds(random: (bytes: number) => Uint8Array = randomBytes): () => string {
-  let pool = Buffer.alloc(0);
+  let pool = "";
+  let at = 0;
   return () => {
-    if (pool.length === 0) pool = Buffer.from(random(POOL_BYTES));
-    const id = pool.toString("base64url", 0, ID_BYTES);
-    pool = pool.subarray(ID_BYTES);
-    return id;
+    if (at === pool.length) {
+      pool = Buffer.from(random(POOL_BYTES)).toString("base64url");
+      at = 0;
+    }
+    at += ID_CHARS;
+    return pool.slice(at - ID_CHARS, at);
   };
 }
 

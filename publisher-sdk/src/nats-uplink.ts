@@ -1,5 +1,5 @@
 import { formatEventId, ORIGIN_CHECK } from "@kata/protocol/wire";
-import { createInbox, type Msg, type NatsConnection, type Subscription } from "@nats-io/transport-node";
+import { createInbox, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from "@nats-io/transport-node";
 import { type Ack, readAck } from "./ack.ts";
 import { backoffMs } from "./backoff.ts";
 import { PublisherError, type PublisherErrorCode } from "./errors.ts";
@@ -7,6 +7,7 @@ import { createFlight, type Flight, mayBeForgotten } from "./flight.ts";
 import { LogTail } from "./log-tail.ts";
 import type { Settings } from "./options.ts";
 import type { OutgoingRecord } from "./record.ts";
+import { createRecordHeaders } from "./record-headers.ts";
 import { RoundTrips } from "./round-trips.ts";
 import type { StoredMessage, StreamFacts, StreamReader } from "./stream-reader.ts";
 import { StreamWatch } from "./stream-watch.ts";
@@ -43,6 +44,7 @@ export class NatsUplink implements Uplink {
   #tokens = 0;
   readonly #tail = new LogTail();
   readonly #way: RoundTrips;
+  readonly #headersOf: (record: OutgoingRecord) => MsgHdrs;
 
   /** @param closed called if the connection is closed under the publisher's feet */
   constructor(
@@ -58,6 +60,7 @@ export class NatsUplink implements Uplink {
     this.#reader = reader;
     this.#ownsConnection = ownsConnection;
     this.#now = now;
+    this.#headersOf = createRecordHeaders(settings.stream);
     this.#way = new RoundTrips(() => nc.flush());
     this.#inbox = `${createInbox(settings.inboxPrefix)}.`;
     this.#acks = nc.subscribe(`${this.#inbox}*`, {
@@ -97,7 +100,7 @@ export class NatsUplink implements Uplink {
   }
 
   send(record: OutgoingRecord): void {
-    const flight = createFlight(record, this.#settings.stream);
+    const flight = createFlight(record);
     this.#flights.add(flight);
     this.#transmit(flight, this.#now());
   }
@@ -159,7 +162,8 @@ export class NatsUplink implements Uplink {
     if (record.attempts++ === 0) record.sentAt = now;
     flight.dueAt = now + this.#settings.ackTimeoutMs;
     try {
-      this.#nc.publish(record.subject, data, { headers: flight.headers, reply: this.#inbox + flight.token });
+      const headers = this.#headersOf(record);
+      this.#nc.publish(record.subject, data, { headers, reply: this.#inbox + flight.token });
     } catch (error) {
       // The connection is closed or closing, of which the watch will tell.
       this.#postpone(flight, messageOf(error));

@@ -26,8 +26,8 @@ import { type OneRecord, type UnderOneKey, underOneKey } from "./under-one-key.t
 import type { Uplink, UplinkListener } from "./uplink.ts";
 import { waitForAll, waitForEach, waitForOne } from "./waiting.ts";
 
-/** How many lanes are kept for their next event. */
-const KNOWN_LANES = 1_000;
+/** How many lanes with nothing in them are kept for their next event. */
+const IDLE_LANES = 1_000;
 const NO_OPTIONS: PublishManyOptions = {};
 
 /** Takes events, checks them, and leads each through its channel's lane to the uplink. */
@@ -37,10 +37,10 @@ export class QueuedPublisher implements Publisher {
   readonly #encode: LineEncoder;
   readonly #nextMessageId = createMessageIds();
   readonly #clock: SteadyClock;
-  /** By channel; only lanes with something in them. */
+  /** By channel: those with something in them, and some that had something lately. */
   readonly #lanes = new Map<string, Lane>();
-  /** Lanes of channels that were published to lately, with something in them or not. */
-  readonly #known = new Map<string, Lane>();
+  /** How many have something in them. */
+  #busyLanes = 0;
   /** Lanes that were idle when they got their first event of this tick. */
   #woken: Lane[] = [];
   readonly #queue: QueueBound;
@@ -108,7 +108,7 @@ export class QueuedPublisher implements Publisher {
       connected: this.#uplink.connected && !this.#closed,
       queuedEvents: this.#queue.events,
       queuedBytes: this.#queue.bytes,
-      channels: this.#lanes.size,
+      channels: this.#busyLanes,
       published: this.#published,
       failed: this.#failed,
       retries: this.#retries,
@@ -288,15 +288,19 @@ export class QueuedPublisher implements Publisher {
    */
   #lane(channel: string): Lane {
     if (this.#closed || this.#closing !== undefined) throw new PublisherError("closed", "the publisher is closed");
-    return this.#lanes.get(channel) ?? this.#known.get(channel) ?? this.#open(channel);
+    return this.#lanes.get(channel) ?? this.#open(channel);
   }
 
   /** @throws PublisherError `invalid_channel`, `forbidden` */
   #open(channel: string): Lane {
     const lane = new Lane(channel, subjectFor(channel, this.#settings.teamId), this.#port);
-    if (this.#known.size >= KNOWN_LANES) this.#known.clear();
-    this.#known.set(channel, lane);
+    if (this.#lanes.size - this.#busyLanes >= IDLE_LANES) this.#forgetIdle();
+    this.#lanes.set(channel, lane);
     return lane;
+  }
+
+  #forgetIdle(): void {
+    for (const [channel, lane] of this.#lanes) if (!lane.busy) this.#lanes.delete(channel);
   }
 
   #push(lane: Lane, event: LaneEvent, key: string | undefined, now: number): OutgoingRecord {
@@ -342,7 +346,10 @@ export class QueuedPublisher implements Publisher {
   /** Before something is put into a lane. */
   #enter(lane: Lane): void {
     if (lane.tail !== undefined) return;
-    this.#lanes.set(lane.channel, lane);
+    if (!lane.busy) {
+      lane.busy = true;
+      this.#busyLanes++;
+    }
     this.#wake(lane);
   }
 
@@ -364,8 +371,7 @@ export class QueuedPublisher implements Publisher {
   /** Takes over what an earlier process left. Only the first record of a channel can have been sent. */
   #recover(left: readonly SpooledRecord[]): void {
     for (const { channel, lines, after, openedAt, ...identity } of left) {
-      const lane =
-        this.#lanes.get(channel) ?? new Lane(channel, subjectFor(channel, this.#settings.teamId), this.#port);
+      const lane = this.#lanes.get(channel) ?? this.#open(channel);
       // Nothing is believed of clocks between two processes: it is looked for in the log, whenever it was.
       const earlier = lane.tail === undefined ? { since: 0, after } : undefined;
       this.#enter(lane);
@@ -418,8 +424,9 @@ export class QueuedPublisher implements Publisher {
     if (onRecord !== undefined && events > 0) reportRecord(onRecord, record, this.#clock.now());
     this.#queue.remove(record.charge, events);
     lane.advance();
-    if (lane.tail === undefined) {
-      this.#lanes.delete(lane.channel);
+    if (lane.tail === undefined && lane.busy) {
+      lane.busy = false;
+      this.#busyLanes--;
       this.#turns.forget(lane);
     }
     this.#turns.call();
@@ -439,7 +446,7 @@ export class QueuedPublisher implements Publisher {
   }
 
   #sweep(): void {
-    if (this.#lanes.size === 0) {
+    if (this.#busyLanes === 0) {
       clearInterval(this.#sweeper);
       this.#sweeper = undefined;
       return;

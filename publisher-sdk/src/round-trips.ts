@@ -12,6 +12,7 @@ export class RoundTrips {
   readonly #ping: () => Promise<void>;
   readonly #stopwatch: () => () => number;
   #measured: number[] = [];
+  #shortestMs = 0;
   #pending = false;
 
   /**
@@ -25,7 +26,7 @@ export class RoundTrips {
 
   /** Milliseconds; 0 before anything is known. */
   get roundTripMs(): number {
-    return this.#measured.length === 0 ? 0 : Math.min(...this.#measured);
+    return this.#shortestMs;
   }
 
   /** Measures one more, unless it is still at it. */
@@ -45,6 +46,7 @@ export class RoundTrips {
     if (roundTripMs === undefined) return;
     this.#measured.push(roundTripMs);
     if (this.#measured.length > KEPT) this.#measured.shift();
+    this.#shortestMs = Math.min(...this.#measured);
   }
 }
 

@@ -33,7 +33,7 @@ export class Turns {
 
   /** It has nothing to send any more. */
   forget(sender: Sender): void {
-    this.#asked.delete(sender);
+    if (this.#asked.size > 0) this.#asked.delete(sender);
   }
 
   /** A record has arrived, or is given up. */
@@ -43,7 +43,7 @@ export class Turns {
 
   /** Calls those who wait, as many as may send. */
   call(): void {
-    if (this.#calling !== undefined) return;
+    if (this.#calling !== undefined || this.#asked.size === 0) return;
     for (const sender of this.#asked) {
       if (this.#going >= this.#limit()) return;
       this.#asked.delete(sender);

@@ -56,7 +56,7 @@ export class Waiters {
       if (outcome instanceof Refusal) this.#reject?.(outcome.error);
       else this.#resolve(outcome);
     }
-    for (const [place, settle] of this.#settles.entries()) settle?.(outcomes(place));
+    for (let place = 0; place < this.#settles.length; place++) this.#settles[place]?.(outcomes(place));
     this.#further?.settle(outcomes, this.#settles, this.#resolve === undefined ? 0 : 1);
   }
 }
