@@ -1,8 +1,9 @@
 import { parseArgs } from "node:util";
+import type { PublishOptions } from "./publish-side.ts";
 import { describe, type Result } from "./result.ts";
 import { endToEnd } from "./scenarios/end-to-end.ts";
 import { fanOut } from "./scenarios/fan-out.ts";
-import { type PublishOptions, publish } from "./scenarios/publish.ts";
+import { publish } from "./scenarios/publish.ts";
 import { resume } from "./scenarios/resume.ts";
 import { slowReader } from "./scenarios/slow-reader.ts";
 import type { Size } from "./size.ts";

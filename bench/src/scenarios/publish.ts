@@ -1,28 +1,17 @@
-import { parseChannel, STREAM, subjectOf } from "@kata/protocol/wire";
-import { jetstreamManager } from "@nats-io/jetstream";
-import { connectNats } from "../../../tests/support/nats-connect.ts";
-import { cpuSeconds } from "../../../tests/support/process-usage.ts";
-import { readLog } from "../../../tests/support/stream.ts";
 import { KATA } from "../comparison.ts";
-import type { Loaded } from "../publish-load.ts";
-import type { SystemName, Target } from "../publish-systems.ts";
-import { type PublishingProcess, startPublishing } from "../publishing.ts";
+import { type Observed, openLog, openSide, type PublishOptions, type Side, targetOf } from "../publish-side.ts";
+import type { SystemName } from "../publish-systems.ts";
+import { startPublishing } from "../publishing.ts";
 import { quantile, type Result, summarize } from "../result.ts";
-import { type Servers, type Sync, startServers } from "../servers.ts";
+import { startServers } from "../servers.ts";
 import type { Size } from "../size.ts";
-import { verifyStored } from "../stored-events.ts";
 
-/** How `publish` differs from its default: records flushed to the disk before they are acknowledged, Kata through a broker's HTTP. */
-export interface PublishOptions {
-  readonly sync: Sync;
-  readonly transport: "nats" | "http";
-}
-
-const TEAM = "demo";
 const SCENARIO = "publish";
 /** Turns of each system in a run, and its single publishes in each. */
 const IDLE_TURNS = 20;
 const IDLE_ROUNDS = 50;
+/** How many runs' worth of single publishes come before those that count. */
+const WARM_UP = 10;
 const IDLE_CHANNEL = "agent:bench-idle";
 
 /**
@@ -42,106 +31,51 @@ const ALL: readonly SystemName[] = [KATA, MANY, ...OTHERS];
 /** Of single events. */
 const SINGLE: readonly SystemName[] = [KATA, ...OTHERS];
 
-/** What a system did in a run. */
-interface Observed extends Loaded {
-  readonly natsCpuSeconds: number;
-  readonly brokerCpuSeconds: number;
-}
-
 type Run = Readonly<Record<SystemName, Observed>>;
 
 /**
- * Publishing, without anybody who reads: the SDK beside nats.js, each in a process of its own that publishes events one call at a time,
- * to one channel and to a hundred; then how long a single event takes when nothing else is on its way. After each run the log is
- * read back: every event must be there once, in order, as it was published.
+ * Publishing, without anybody who reads: the SDK beside nats.js, each in a process and with servers of its own, that publishes events
+ * one call at a time, to one channel and to a hundred; then how long a single event takes when nothing else is on its way. After
+ * each run the log is read back: every event must be there once, in order, as it was published.
  */
-export async function publish({ runs, events }: Size, options: PublishOptions): Promise<Result[]> {
-  await using servers = await startServers({}, options.sync);
-  const target: Target = {
-    url: options.transport === "http" ? servers.httpUrl : servers.natsUrl,
-    natsUrl: servers.natsUrl,
-    apiKey: servers.apiKey,
-    teamId: TEAM,
-    stream: STREAM,
-  };
-  await using log = await openLog(servers);
+export async function publish(size: Size, options: PublishOptions): Promise<Result[]> {
   const results: Result[] = [];
   for (const count of [1, 100]) {
     const channels = Array.from({ length: count }, (_, i) => `agent:bench-${i}`);
-    const what = count === 1 ? "1 channel" : `${count} channels`;
-    results.push(...(await underLoad(what, channels, { runs, events, servers, target, log })));
+    results.push(...(await underLoad(count === 1 ? "1 channel" : `${count} channels`, channels, size, options)));
   }
-  results.push(...(await whenIdle(runs, target, log)));
+  results.push(...(await whenIdle(size.runs, options)));
   return results;
 }
 
-interface Surroundings {
-  readonly runs: number;
-  readonly events: number;
-  readonly servers: Servers;
-  readonly target: Target;
-  readonly log: Log;
-}
-
-async function underLoad(what: string, channels: readonly string[], around: Surroundings): Promise<Result[]> {
-  const { runs, events, target } = around;
-  await using kata = await startPublishing(KATA, target);
-  await using batches = await startPublishing(MANY, target);
-  await using natsJs = await startPublishing("nats.js", target);
-  await using untraced = await startPublishing("nats.js untraced", target);
-  await using core = await startPublishing("core", target);
+/** The systems take turns, so that each run of one has a run of each other right beside it. */
+async function underLoad(
+  what: string,
+  channels: readonly string[],
+  { runs, events }: Size,
+  options: PublishOptions,
+): Promise<Result[]> {
+  await using kata = await openSide(KATA, options);
+  await using batches = await openSide(MANY, options);
+  await using natsJs = await openSide("nats.js", options);
+  await using untraced = await openSide("nats.js untraced", options);
+  await using core = await openSide("core", options);
   const burst = channels.length === 1 ? BATCH.one : BATCH.many * channels.length;
   const observed: Run[] = [];
   // The first run warms up and is not counted.
   for (let run = 0; run <= runs; run++) {
-    const ofKata = await runOne(kata, { ...LOADS.kata(channels.length), channels, enough: { events } }, around);
-    const asLong = { ...LOADS.others, channels, enough: { seconds: ofKata.seconds } };
+    const ofKata = await kata.run({ ...LOADS.kata(channels.length), channels, enough: { events } });
+    const asLong = (side: Side) => side.run({ ...LOADS.others, channels, enough: { seconds: ofKata.seconds } });
     const one = {
       kata: ofKata,
-      [MANY]: await runOne(batches, { inFlight: 4 * burst, burst, channels, enough: { events } }, around),
-      "nats.js": await runOne(natsJs, asLong, around),
-      "nats.js untraced": await runOne(untraced, asLong, around),
-      core: await runOne(core, asLong, around),
+      [MANY]: await batches.run({ inFlight: 4 * burst, burst, channels, enough: { events } }),
+      "nats.js": await asLong(natsJs),
+      "nats.js untraced": await asLong(untraced),
+      core: await asLong(core),
     };
     if (run > 0) observed.push(one);
   }
-  return resultsOf(what, observed, target.url !== target.natsUrl);
-}
-
-async function runOne(
-  publishing: PublishingProcess,
-  load: Parameters<PublishingProcess["load"]>[0],
-  { servers, log }: Surroundings,
-): Promise<Observed> {
-  const cpu = () => ({ nats: cpuSeconds(servers.natsPid), broker: cpuSeconds(servers.pid) });
-  const before = cpu();
-  const loaded = await publishing.load(load);
-  const after = cpu();
-  await log.verify(load.channels, loaded.events);
-  return { ...loaded, natsCpuSeconds: after.nats - before.nats, brokerCpuSeconds: after.broker - before.broker };
-}
-
-interface Log extends AsyncDisposable {
-  /** Reads everything back, then empties the log. Rejects unless it holds the events [0, events), dealt out to the channels. */
-  verify(channels: readonly string[], events: number): Promise<void>;
-}
-
-async function openLog({ brokerNatsUrl }: Servers): Promise<Log> {
-  const nc = await connectNats(brokerNatsUrl);
-  const { streams } = await jetstreamManager(nc);
-  return {
-    verify: async (channels, events) => {
-      verifyStored(await readLog(nc), channels.map(subjectFor), events);
-      await streams.purge(STREAM);
-    },
-    [Symbol.asyncDispose]: () => nc.close(),
-  };
-}
-
-function subjectFor(channel: string): string {
-  const parsed = parseChannel(channel);
-  if (parsed === undefined) throw new TypeError(`${channel} is no channel`);
-  return subjectOf(parsed, TEAM);
+  return resultsOf(what, observed, options.transport === "http");
 }
 
 function resultsOf(what: string, runs: readonly Run[], throughBroker: boolean): Result[] {
@@ -176,8 +110,11 @@ function resultsOf(what: string, runs: readonly Run[], throughBroker: boolean): 
   ];
 }
 
-/** One publish at a time, by processes that take turns. */
-async function whenIdle(runs: number, target: Target, log: Log): Promise<Result[]> {
+/** One publish at a time, by processes that take turns with one server: what it takes is most of the time. */
+async function whenIdle(runs: number, options: PublishOptions): Promise<Result[]> {
+  await using servers = await startServers({}, options.sync);
+  await using log = await openLog(servers);
+  const target = targetOf(servers, options);
   await using kata = await startPublishing(KATA, target);
   await using natsJs = await startPublishing("nats.js", target);
   await using untraced = await startPublishing("nats.js untraced", target);
@@ -188,7 +125,7 @@ async function whenIdle(runs: number, target: Target, log: Log): Promise<Result[
   const medians: number[][] = [];
   // The first run warms up and is not counted: one publish a millisecond takes many until everything on its way is compiled.
   for (let run = 0; run <= runs; run++) {
-    const turns = run === 0 ? 5 * IDLE_TURNS : IDLE_TURNS;
+    const turns = run === 0 ? WARM_UP * IDLE_TURNS : IDLE_TURNS;
     const latenciesMs: number[][] = SINGLE.map(() => []);
     for (let turn = 0; turn < turns; turn++) {
       for (let k = 0; k < SINGLE.length; k++) {
