@@ -10,8 +10,8 @@ const SCENARIO = "publish";
 /** Turns of each system in a run, and its single publishes in each. */
 const IDLE_TURNS = 20;
 const IDLE_ROUNDS = 50;
-/** How many runs' worth of single publishes come before those that count. */
-const WARM_UP = 10;
+/** How many runs come before those that count. */
+const WARM_UP = { load: 2, idle: 10 };
 const IDLE_CHANNEL = "agent:bench-idle";
 
 /**
@@ -62,8 +62,8 @@ async function underLoad(
   await using core = await openSide("core", options);
   const burst = channels.length === 1 ? BATCH.one : BATCH.many * channels.length;
   const observed: Run[] = [];
-  // The first run warms up and is not counted.
-  for (let run = 0; run <= runs; run++) {
+  // Not counted: a few seconds at full speed, until code is compiled and heaps have grown.
+  for (let run = 0; run < WARM_UP.load + runs; run++) {
     const ofKata = await kata.run({ ...LOADS.kata(channels.length), channels, enough: { events } });
     const asLong = (side: Side) => side.run({ ...LOADS.others, channels, enough: { seconds: ofKata.seconds } });
     const one = {
@@ -73,7 +73,7 @@ async function underLoad(
       "nats.js untraced": await asLong(untraced),
       core: await asLong(core),
     };
-    if (run > 0) observed.push(one);
+    if (run >= WARM_UP.load) observed.push(one);
   }
   return resultsOf(what, observed, options.transport === "http");
 }
@@ -125,7 +125,7 @@ async function whenIdle(runs: number, options: PublishOptions): Promise<Result[]
   const medians: number[][] = [];
   // The first run warms up and is not counted: one publish a millisecond takes many until everything on its way is compiled.
   for (let run = 0; run <= runs; run++) {
-    const turns = run === 0 ? WARM_UP * IDLE_TURNS : IDLE_TURNS;
+    const turns = run === 0 ? WARM_UP.idle * IDLE_TURNS : IDLE_TURNS;
     const latenciesMs: number[][] = SINGLE.map(() => []);
     for (let turn = 0; turn < turns; turn++) {
       for (let k = 0; k < SINGLE.length; k++) {
