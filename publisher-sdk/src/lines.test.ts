@@ -67,3 +67,22 @@ test("a line is measured to the byte where a bound is near", () => {
     }),
   );
 });
+
+test("what is let go before it was encoded is as long as it would have been", () => {
+  const lines = new Lines(0);
+  lines.add("語");
+  lines.add("é");
+  lines.drop();
+  expect(lines.bytes).toBe(6);
+});
+
+test("one line takes no more memory than it needs, however much was expected", () => {
+  const memoryOf = (line: string) => {
+    const lines = new Lines(16_384);
+    lines.add(line);
+    return lines.joined().buffer.byteLength;
+  };
+  // What is small comes out of Node's pool.
+  expect(memoryOf("x")).toBeLessThanOrEqual(Buffer.poolSize);
+  expect(memoryOf("x".repeat(9_000))).toBe(9_000);
+});
