@@ -6,6 +6,7 @@ import { PublisherError, type PublisherErrorCode } from "./errors.ts";
 import { createLineEncoder, type EventInput, type LineEncoder } from "./event.ts";
 import { streamEnded } from "./events.ts";
 import { type AwaitedEvent, Lane, type LaneEvent, type LanePort } from "./lane.ts";
+import { Lanes } from "./lanes.ts";
 import { isWithin, leastBytes } from "./lines.ts";
 import { createMessageIds, idempotentMessageId } from "./message-id.ts";
 import type { Settings } from "./options.ts";
@@ -26,8 +27,6 @@ import { type OneRecord, type UnderOneKey, underOneKey } from "./under-one-key.t
 import type { Uplink, UplinkListener } from "./uplink.ts";
 import { waitForAll, waitForEach, waitForOne } from "./waiting.ts";
 
-/** How many lanes with nothing in them are kept for their next event. */
-const IDLE_LANES = 1_000;
 const NO_OPTIONS: PublishManyOptions = {};
 
 /** Takes events, checks them, and leads each through its channel's lane to the uplink. */
@@ -37,10 +36,7 @@ export class QueuedPublisher implements Publisher {
   readonly #encode: LineEncoder;
   readonly #nextMessageId = createMessageIds();
   readonly #clock: SteadyClock;
-  /** By channel: those with something in them, and some that had something lately. */
-  readonly #lanes = new Map<string, Lane>();
-  /** How many have something in them. */
-  #busyLanes = 0;
+  readonly #lanes: Lanes;
   /** Lanes that were idle when they got their first event of this tick. */
   #woken: Lane[] = [];
   readonly #queue: QueueBound;
@@ -91,6 +87,7 @@ export class QueuedPublisher implements Publisher {
       settled: (lane, record) => this.#settled(lane, record),
       late: (record) => this.#late(record),
     };
+    this.#lanes = new Lanes((channel) => new Lane(channel, subjectFor(channel, settings.teamId), this.#port));
     this.#oneRecord = {
       maxEvents: settings.maxRecordEvents,
       maxBytes: () => Math.min(MAX_RECORD_BYTES, this.#uplink.maxRecordBytes),
@@ -108,7 +105,7 @@ export class QueuedPublisher implements Publisher {
       connected: this.#uplink.connected && !this.#closed,
       queuedEvents: this.#queue.events,
       queuedBytes: this.#queue.bytes,
-      channels: this.#busyLanes,
+      channels: this.#lanes.busy,
       published: this.#published,
       failed: this.#failed,
       retries: this.#retries,
@@ -175,7 +172,7 @@ export class QueuedPublisher implements Publisher {
 
   async flush(): Promise<void> {
     const settled: Promise<void>[] = [];
-    for (const lane of this.#lanes.values()) settled.push(lane.settled());
+    for (const lane of this.#lanes) settled.push(lane.settled());
     await Promise.all(settled);
   }
 
@@ -288,19 +285,7 @@ export class QueuedPublisher implements Publisher {
    */
   #lane(channel: string): Lane {
     if (this.#closed || this.#closing !== undefined) throw new PublisherError("closed", "the publisher is closed");
-    return this.#lanes.get(channel) ?? this.#open(channel);
-  }
-
-  /** @throws PublisherError `invalid_channel`, `forbidden` */
-  #open(channel: string): Lane {
-    const lane = new Lane(channel, subjectFor(channel, this.#settings.teamId), this.#port);
-    if (this.#lanes.size - this.#busyLanes >= IDLE_LANES) this.#forgetIdle();
-    this.#lanes.set(channel, lane);
-    return lane;
-  }
-
-  #forgetIdle(): void {
-    for (const [channel, lane] of this.#lanes) if (!lane.busy) this.#lanes.delete(channel);
+    return this.#lanes.of(channel);
   }
 
   #push(lane: Lane, event: LaneEvent, key: string | undefined, now: number): OutgoingRecord {
@@ -346,10 +331,7 @@ export class QueuedPublisher implements Publisher {
   /** Before something is put into a lane. */
   #enter(lane: Lane): void {
     if (lane.tail !== undefined) return;
-    if (!lane.busy) {
-      lane.busy = true;
-      this.#busyLanes++;
-    }
+    this.#lanes.enter(lane);
     this.#wake(lane);
   }
 
@@ -371,7 +353,7 @@ export class QueuedPublisher implements Publisher {
   /** Takes over what an earlier process left. Only the first record of a channel can have been sent. */
   #recover(left: readonly SpooledRecord[]): void {
     for (const { channel, lines, after, openedAt, ...identity } of left) {
-      const lane = this.#lanes.get(channel) ?? this.#open(channel);
+      const lane = this.#lanes.of(channel);
       // Nothing is believed of clocks between two processes: it is looked for in the log, whenever it was.
       const earlier = lane.tail === undefined ? { since: 0, after } : undefined;
       this.#enter(lane);
@@ -424,9 +406,8 @@ export class QueuedPublisher implements Publisher {
     if (onRecord !== undefined && events > 0) reportRecord(onRecord, record, this.#clock.now());
     this.#queue.remove(record.charge, events);
     lane.advance();
-    if (lane.tail === undefined && lane.busy) {
-      lane.busy = false;
-      this.#busyLanes--;
+    if (lane.tail === undefined) {
+      this.#lanes.leave(lane);
       this.#turns.forget(lane);
     }
     this.#turns.call();
@@ -446,7 +427,7 @@ export class QueuedPublisher implements Publisher {
   }
 
   #sweep(): void {
-    if (this.#busyLanes === 0) {
+    if (this.#lanes.busy === 0) {
       clearInterval(this.#sweeper);
       this.#sweeper = undefined;
       return;
@@ -455,7 +436,7 @@ export class QueuedPublisher implements Publisher {
     this.#uplink.sweep();
     // More may be on their way than when they asked.
     this.#turns.call();
-    for (const lane of this.#lanes.values()) lane.expire();
+    for (const lane of this.#lanes) lane.expire();
   }
 
   async #close(): Promise<void> {
@@ -481,7 +462,7 @@ export class QueuedPublisher implements Publisher {
     const left = this.#spool === undefined ? new PublisherError(code, why) : this.#kept();
     // Without a spool at once: nothing may move up meanwhile.
     const leftOf = this.#spool === undefined ? () => left : await this.#spool.ending(left);
-    for (const lane of this.#lanes.values()) lane.abandon(leftOf);
+    for (const lane of this.#lanes) lane.abandon(leftOf);
     // What is on its way was on disk before.
     await this.#uplink.close(left.code, left.message);
     await this.#spool?.close();
