@@ -37,7 +37,11 @@ export async function openSide(system: SystemName, options: PublishOptions): Pro
   const servers = await startServers({}, options.sync);
   const open: AsyncDisposable[] = [servers];
   const dispose = async () => {
-    for (const each of open.splice(0).reverse()) await each[Symbol.asyncDispose]();
+    const failures: unknown[] = [];
+    for (const each of open.splice(0).reverse()) {
+      await Promise.resolve(each[Symbol.asyncDispose]()).catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
   };
   try {
     const log = await openLog(servers);

@@ -17,6 +17,7 @@ function rig(limits: Partial<LanePort> = {}) {
     identify: (_, key) => (key === undefined ? { messageId: `m${ids++}` } : { messageId: key, publishId: `p${ids++}` }),
     takeTurn: () => true,
     giveTurn: () => {},
+    complete: () => {},
     send: (record) => {
       sent.push(record);
       lines.push(Buffer.from(record.data).toString());

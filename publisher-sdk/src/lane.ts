@@ -14,6 +14,8 @@ export interface LanePort {
   takeTurn(lane: Lane): boolean;
   /** What took a turn is settled. */
   giveTurn(): void;
+  /** Nothing is added to the record any more: how long it is is known from now on. */
+  complete(record: OutgoingRecord): void;
   /** Takes a record over until it is settled. */
   send(record: OutgoingRecord): void;
   /** Called whenever a record was settled. */
@@ -74,7 +76,9 @@ export class Lane {
   /** Resolves when all that is in it now is settled: one behind may be given up before one in front of it. */
   async settled(): Promise<void> {
     const left: Promise<void>[] = [];
-    const wait = (record: OutgoingRecord): void => void left.push(new Promise((resolve) => record.onSettled(resolve)));
+    // The promises of its events are settled a microtask after that, and who waits for them is told before.
+    const wait = (record: OutgoingRecord): void =>
+      void left.push(new Promise((resolve) => record.onSettled(() => queueMicrotask(resolve))));
     if (this.#inFlight !== undefined) wait(this.#inFlight);
     if (this.#inOrder && this.#last !== undefined) wait(this.#last);
     else for (let record = this.#first; record !== undefined; record = record.next) wait(record);
@@ -96,13 +100,14 @@ export class Lane {
       record = this.#open(this.#port.identify(this.subject, key), now);
     }
     record.add(line, deadline, timeoutMs, settle);
+    if (record.whole) record.seal();
     this.#due(record.deadline);
     return record;
   }
 
   /** All of them in one record, which nothing is added to. */
   pushTogether(
-    events: readonly LaneEvent[],
+    events: readonly AwaitedEvent[],
     identity: RecordIdentity,
     earlier?: EarlierAttempt,
     openedAt?: number,
@@ -115,6 +120,7 @@ export class Lane {
     for (const { line, timeoutMs, settle } of events) {
       record.add(line, now + timeoutMs, timeoutMs, settle);
     }
+    record.seal();
     this.#due(record.deadline);
     return record;
   }
@@ -127,6 +133,7 @@ export class Lane {
       const record = this.#shift() as OutgoingRecord;
       this.#inFlight = record;
       record.underWay = true;
+      this.#seal(record);
       record.onSettled(() => {
         this.#inFlight = undefined;
         this.#usual = record.bytes;
@@ -179,9 +186,17 @@ export class Lane {
     const room = this.#last === undefined ? this.#usual : 0;
     const record = new OutgoingRecord(this.channel, this.subject, identity, now, earlier, room);
     if (this.#last === undefined) this.#first = record;
-    else this.#last.next = record;
+    else {
+      this.#seal(this.#last);
+      this.#last.next = record;
+    }
     this.#last = record;
     return record;
+  }
+
+  #seal(record: OutgoingRecord): void {
+    record.seal();
+    this.#port.complete(record);
   }
 
   /** The first record that can be sent: what was taken back whole, or has waited too long, is settled on the way. */

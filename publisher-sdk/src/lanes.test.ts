@@ -32,6 +32,14 @@ test("of those with nothing in them a thousand are kept at most", () => {
   expect(opened).toHaveLength(1_000);
   fill(1_000, 10_000);
   expect([...lanes].length).toBeLessThanOrEqual(1_000);
+  // Also of those that had something in them.
+  const all = Array.from({ length: 5_000 }, (_, i) => {
+    const lane = lanes.of(`spec:${i}`);
+    lanes.enter(lane);
+    return lane;
+  });
+  for (const lane of all) lanes.leave(lane);
+  expect([...lanes].length).toBeLessThanOrEqual(1_000);
 });
 
 test("a lane counts once, however often it is entered and left", () => {

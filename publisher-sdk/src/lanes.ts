@@ -1,6 +1,6 @@
 import type { Lane } from "./lane.ts";
 
-/** How many lanes with nothing in them are kept for their next event. */
+/** How many lanes with nothing in them are kept at most, for their next event. */
 const IDLE_LANES = 1_000;
 
 /** A publisher's lanes by channel: one of each, for as long as something is in it, and for a while after that. */
@@ -19,6 +19,7 @@ export class Lanes implements Iterable<Lane> {
     return this.#busy;
   }
 
+  /** The lane of a channel. */
   of(channel: string): Lane {
     const known = this.#byChannel.get(channel);
     if (known !== undefined) return known;
@@ -42,6 +43,7 @@ export class Lanes implements Iterable<Lane> {
     if (!lane.busy) return;
     lane.busy = false;
     this.#busy--;
+    if (this.#byChannel.size - this.#busy > IDLE_LANES) this.#byChannel.delete(lane.channel);
   }
 
   [Symbol.iterator](): IterableIterator<Lane> {

@@ -17,15 +17,20 @@ export function leastBytes(line: string): number {
   return line.length < GATHERED_CHARS ? line.length : Buffer.byteLength(line);
 }
 
+/** What a line can have at most, bytes. */
+export function mostBytes(line: string): number {
+  return line.length * MAX_BYTES_A_CHAR;
+}
+
 /** Whether a line has at most so many bytes. */
 export function isWithin(line: string, bytes: number): boolean {
-  return line.length * MAX_BYTES_A_CHAR <= bytes || Buffer.byteLength(line) <= bytes;
+  return mostBytes(line) <= bytes || Buffer.byteLength(line) <= bytes;
 }
 
 /**
  * The lines of a record, with line feeds between them. A few at a time are gathered as text and encoded together, since a call that
- * measures or encodes a line costs more than its bytes do. What is encoded is outside the garbage-collected heap, where
- * hundreds of thousands of strings would be moved about.
+ * measures or encodes a line costs more than its bytes do. What is encoded, all but the last few, is outside the garbage-collected heap,
+ * where hundreds of thousands of strings would be moved about.
  */
 export class Lines {
   /** What is not encoded yet, line feeds included. */
@@ -66,9 +71,14 @@ export class Lines {
     if (this.#text.length >= GATHERED_CHARS) this.#encode(Math.min(CHUNK_BYTES, this.#encoded || this.#room));
   }
 
+  /** No line is expected any more: encodes what is left. */
+  seal(): void {
+    this.#encode(0);
+  }
+
   /** All of them in one piece. It is the lines' own memory. */
   joined(): Buffer {
-    this.#encode(0);
+    this.seal();
     if (this.#full !== undefined) {
       this.#full.push(this.#buffer.subarray(0, this.#used));
       this.#buffer = Buffer.concat(this.#full, this.#encoded);

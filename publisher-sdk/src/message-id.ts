@@ -11,15 +11,16 @@ const POOL_BYTES = (256 * ID_CHARS * 6) / 8;
  * that it stored (`Nats-Expected-Last-Msg-Id`), so none may follow from another.
  */
 export function createMessageIds(random: (bytes: number) => Uint8Array = randomBytes): () => string {
-  let pool = "";
+  // Not as a string: each id that is cut out of one would keep all of it.
+  let pool = Buffer.alloc(0);
   let at = 0;
   return () => {
-    if (at === pool.length) {
-      pool = Buffer.from(random(POOL_BYTES)).toString("base64url");
+    if (at >= pool.length) {
+      pool = Buffer.from(Buffer.from(random(POOL_BYTES)).toString("base64url"), "latin1");
       at = 0;
     }
     at += ID_CHARS;
-    return pool.slice(at - ID_CHARS, at);
+    return pool.toString("latin1", at - ID_CHARS, at);
   };
 }
 

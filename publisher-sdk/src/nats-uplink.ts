@@ -60,7 +60,7 @@ export class NatsUplink implements Uplink {
     this.#reader = reader;
     this.#ownsConnection = ownsConnection;
     this.#now = now;
-    this.#headersOf = createRecordHeaders(settings.stream);
+    this.#headersOf = createRecordHeaders(settings.stream, ownsConnection);
     this.#way = new RoundTrips(() => nc.flush());
     this.#inbox = `${createInbox(settings.inboxPrefix)}.`;
     this.#acks = nc.subscribe(`${this.#inbox}*`, {

@@ -23,6 +23,11 @@ export class QueueBound {
     return this.#events;
   }
 
+  /** Whether so many bytes more are certainly let in. */
+  hasRoom(bytes: number): boolean {
+    return this.#bytes + bytes <= this.#maxBytes;
+  }
+
   /** @throws QueueFullError if there is no room for so many bytes more */
   admit(bytes: number): void {
     // What is larger than the whole queue is let in when nothing else is there.

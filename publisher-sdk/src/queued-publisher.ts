@@ -7,7 +7,7 @@ import { createLineEncoder, type EventInput, type LineEncoder } from "./event.ts
 import { streamEnded } from "./events.ts";
 import { type AwaitedEvent, Lane, type LaneEvent, type LanePort } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
-import { isWithin, leastBytes } from "./lines.ts";
+import { isWithin, leastBytes, mostBytes } from "./lines.ts";
 import { createMessageIds, idempotentMessageId } from "./message-id.ts";
 import type { Settings } from "./options.ts";
 import { type PublishOutcome, type PublishResult, Refusal, type Settle } from "./outcome.ts";
@@ -15,7 +15,13 @@ import { type PipePort, pipe, type Source } from "./pipe.ts";
 import type { PipeOptions, PipeResult, PublisherStats, PublishManyOptions, PublishOptions } from "./publish-options.ts";
 import type { Publisher } from "./publisher.ts";
 import { QueueBound } from "./queue-bound.ts";
-import { EVENT_OVERHEAD_BYTES, type OutgoingRecord, RECORD_OVERHEAD_BYTES, type RecordIdentity } from "./record.ts";
+import {
+  EVENT_OVERHEAD_BYTES,
+  type OutgoingRecord,
+  RECORD_OVERHEAD_BYTES,
+  type RecordIdentity,
+  SIGNAL_OVERHEAD_BYTES,
+} from "./record.ts";
 import { reportRecord } from "./record-report.ts";
 import { Spool } from "./spool.ts";
 import type { SpooledRecord } from "./spool-left.ts";
@@ -83,6 +89,7 @@ export class QueuedPublisher implements Publisher {
       },
       takeTurn: (lane) => this.#turns.take(lane),
       giveTurn: () => this.#turns.give(),
+      complete: (record) => this.#queue.add(record.count(), 0),
       send: (record) => this.#send(record),
       settled: (lane, record) => this.#settled(lane, record),
       late: (record) => this.#late(record),
@@ -197,8 +204,9 @@ export class QueuedPublisher implements Publisher {
     const lane = this.#lane(channel);
     const now = this.#started(wall, options);
     const opens = lane.opens(line, timeoutMs, event.idempotencyKey, now);
-    this.#queue.admit(leastBytes(line) + EVENT_OVERHEAD_BYTES + (opens ? RECORD_OVERHEAD_BYTES : 0));
     const { signal } = options;
+    const overhead = EVENT_OVERHEAD_BYTES + (signal === undefined ? 0 : SIGNAL_OVERHEAD_BYTES);
+    this.#queue.admit(leastBytes(line) + overhead + (opens ? RECORD_OVERHEAD_BYTES : 0));
     if (signal === undefined) return this.#push(lane, { line, timeoutMs }, event.idempotencyKey, now).result();
     return new Promise((resolve, reject) => {
       const settle = waitForOne(resolve, reject);
@@ -221,18 +229,24 @@ export class QueuedPublisher implements Publisher {
     const timeoutMs = this.#timeoutOf(options);
     const wall = this.#wall();
     const lines = events.map((event) => this.#encode(event, wall));
-    let charge = RECORD_OVERHEAD_BYTES;
+    let overhead = RECORD_OVERHEAD_BYTES;
+    let most = 0;
     for (const [i, line] of lines.entries()) {
       this.#checkSize(line);
-      charge += leastBytes(line) + EVENT_OVERHEAD_BYTES;
-      if (events[i]?.idempotencyKey !== undefined) charge += RECORD_OVERHEAD_BYTES;
+      most += mostBytes(line);
+      overhead += EVENT_OVERHEAD_BYTES;
+      if (events[i]?.idempotencyKey !== undefined) overhead += RECORD_OVERHEAD_BYTES;
     }
     const together = underOneKey(events, lines, options, this.#oneRecord);
+    const { signal } = options;
+    if (signal !== undefined && together === undefined) overhead += lines.length * SIGNAL_OVERHEAD_BYTES;
     const lane = this.#lane(channel);
     if (lines.length === 0) return;
-    this.#queue.admit(charge);
+    // All of them are measured where it matters.
+    if (!this.#queue.hasRoom(overhead + most)) {
+      this.#queue.admit(lines.reduce((sum, line) => sum + Buffer.byteLength(line), overhead));
+    }
     const all = lines.map((line, i): AwaitedEvent => ({ line, timeoutMs, settle: waiterOf(i) }));
-    const { signal } = options;
     if (together !== undefined) {
       this.#pushTogether(lane, all, together, signal);
       return;
@@ -306,7 +320,13 @@ export class QueuedPublisher implements Publisher {
       settleIt(outcome);
     };
     const record = this.#push(lane, { ...event, settle }, key, now);
-    stop = onAbort(signal, () => this.#takeBack(lane, record, settle));
+    record.signals++;
+    this.#queue.add(record.count(), 0);
+    stop = onAbort(signal, () => {
+      if (!this.#takeBack(lane, record, settle)) return;
+      record.signals--;
+      this.#queue.remove(-record.count(), 0);
+    });
   }
 
   #pushTogether(
@@ -335,19 +355,23 @@ export class QueuedPublisher implements Publisher {
     this.#wake(lane);
   }
 
-  #takeBack(lane: Lane, record: OutgoingRecord, settle: Settle): void {
+  /** Returns whether the event is not in the record any more. */
+  #takeBack(lane: Lane, record: OutgoingRecord, settle: Settle): boolean {
+    // Who waits is about to be told.
+    if (record.settled) return false;
     // What is on disk goes out, unless the whole record goes.
     if (record.underWay || this.#spool !== undefined) {
       record.forget(settle);
       const why = "aborted, too late to take the event back";
       settle(new Refusal(new PublisherError("aborted", why, { stored: "unknown" })));
-      return;
+      return false;
     }
-    if (!record.withdraw(settle)) return;
+    if (!record.withdraw(settle)) return false;
     this.#queue.remove(-record.count(), 1);
     settle(new Refusal(new PublisherError("aborted", "the event was taken back before it was sent")));
     // Not at once: what is behind it may be about to be taken back, too.
     if (record.events === 0) queueMicrotask(() => lane.advance());
+    return true;
   }
 
   /** Takes over what an earlier process left. Only the first record of a channel can have been sent. */
@@ -357,7 +381,7 @@ export class QueuedPublisher implements Publisher {
       // Nothing is believed of clocks between two processes: it is looked for in the log, whenever it was.
       const earlier = lane.tail === undefined ? { since: 0, after } : undefined;
       this.#enter(lane);
-      const events = lines.map((line): LaneEvent => ({ line, timeoutMs: Infinity, settle: ignore }));
+      const events = lines.map((line): AwaitedEvent => ({ line, timeoutMs: Infinity, settle: ignore }));
       const record = lane.pushTogether(events, identity, earlier, openedAt);
       this.#queue.add(record.count(), events.length);
     }

@@ -5,23 +5,28 @@ import { DIGEST_HEADER, PUBLISH_ID_HEADER } from "./stream-reader.ts";
 const MESSAGE_ID = "Nats-Msg-Id";
 const EXPECTED_STREAM = "Nats-Expected-Stream";
 
-/** The headers that a record travels with. NATS's client encodes them at once, so what is returned is good until the next call. */
-export function createRecordHeaders(stream: string): (record: OutgoingRecord) => MsgHdrs {
-  // To set one header costs about as much as all else that is done for a record.
-  const ordinary = headers();
-  ordinary.set(EXPECTED_STREAM, stream);
+/**
+ * The headers that a record travels with.
+ *
+ * @param shared whether records without a key may all get the same object, which is good until the next call: NATS's client encodes
+ * headers at once, but an application's own connection may keep them, or add some of its own
+ */
+export function createRecordHeaders(stream: string, shared: boolean): (record: OutgoingRecord) => MsgHdrs {
+  const create = (): MsgHdrs => {
+    const created = headers();
+    created.set(EXPECTED_STREAM, stream);
+    return created;
+  };
+  // To set a header costs about as much as all else that is done for a record.
+  const ordinary = shared ? create() : undefined;
   return (record) => {
     const { messageId, publishId } = record.identity;
-    if (publishId === undefined) {
-      ordinary.set(MESSAGE_ID, messageId);
-      return ordinary;
-    }
-    const keyed = headers();
-    keyed.set(MESSAGE_ID, messageId);
-    keyed.set(EXPECTED_STREAM, stream);
-    keyed.set(PUBLISH_ID_HEADER, publishId);
+    const result = publishId === undefined && ordinary !== undefined ? ordinary : create();
+    result.set(MESSAGE_ID, messageId);
+    if (publishId === undefined) return result;
+    result.set(PUBLISH_ID_HEADER, publishId);
     const { digest } = record;
-    if (digest !== undefined) keyed.set(DIGEST_HEADER, digest);
-    return keyed;
+    if (digest !== undefined) result.set(DIGEST_HEADER, digest);
+    return result;
   };
 }

@@ -27,8 +27,11 @@ export interface EarlierAttempt {
   readonly after: string | undefined;
 }
 
-/** What an event is counted with beside its line: a line feed, its promise and its place in an array, bytes. */
+/** What an event is counted with beside its line: a line feed, and who waits for it, bytes. */
 export const EVENT_OVERHEAD_BYTES = 256;
+
+/** What an event that can be taken back is counted with beside that: the listener on its signal, bytes. */
+export const SIGNAL_OVERHEAD_BYTES = 768;
 
 /** What a record is counted with beside its events: itself, its identity and its lists, bytes. */
 export const RECORD_OVERHEAD_BYTES = 768;
@@ -51,6 +54,8 @@ export class OutgoingRecord {
   timeoutMs = 0;
   /** How many events it holds. */
   events = 0;
+  /** How many of them have a signal of their own to be taken back by. */
+  signals = 0;
   /** What it counts for in the bounded queue, bytes. */
   charge = 0;
   /** Whether nothing is added to what it holds. */
@@ -60,6 +65,8 @@ export class OutgoingRecord {
   /** When it was first sent, ms since 1970, and how often it was. For whoever measures. */
   sentAt = 0;
   attempts = 0;
+  /** Whether it is known what became of it. */
+  settled = false;
   /** Whether an earlier process had accepted it: it comes from the spool. */
   recovered = false;
   /** How many of its events are not in it although it was stored. */
@@ -152,8 +159,8 @@ export class OutgoingRecord {
   count(): number {
     const before = this.charge;
     const lineFeeds = Math.max(0, this.events - 1);
-    const overhead = RECORD_OVERHEAD_BYTES + this.events * EVENT_OVERHEAD_BYTES;
-    this.charge = overhead + this.#lines.leastBytes - lineFeeds;
+    const waiting = this.events * EVENT_OVERHEAD_BYTES + this.signals * SIGNAL_OVERHEAD_BYTES;
+    this.charge = RECORD_OVERHEAD_BYTES + waiting + this.#lines.leastBytes - lineFeeds;
     return this.charge - before;
   }
 
@@ -162,7 +169,12 @@ export class OutgoingRecord {
     return this.#lines.joined();
   }
 
-  /** Calls `listener` after the events' promises have been settled. */
+  /** Nothing is added to it any more: how long it is is known from now on. */
+  seal(): void {
+    this.#lines.seal();
+  }
+
+  /** Calls `listener` when it is known what became of it; the promises of its events are settled in the microtasks after that. */
   onSettled(listener: () => void): void {
     if (this.#listeners === NONE) this.#listeners = [listener];
     else this.#listeners.push(listener);
@@ -202,7 +214,7 @@ export class OutgoingRecord {
     refused?: ReadonlyMap<number, PublisherError>,
   ): void {
     const first = formatEventId(epoch, seq, check);
-    if (refused === undefined) {
+    if (refused === undefined || refused.size === 0) {
       this.#waiters.settle((place) => ({ eventId: furtherEventId(first, place), duplicate }));
     } else {
       let n = 0;
@@ -231,6 +243,7 @@ export class OutgoingRecord {
    */
   settle(): void {
     const listeners = this.#listeners;
+    this.settled = true;
     this.#waiters = NOBODY;
     this.#listeners = NONE;
     this.#lines.drop();

@@ -21,7 +21,11 @@ test("each is told of its own event, once, however the others wait and whichever
         /** By place: who waits, and how. */
         const waiting: { readonly name: string; readonly settle?: Settle }[] = [];
         const told = new Map<string, string[]>();
-        const tell = (name: string, what: string) => told.get(name)?.push(what);
+        const order: string[] = [];
+        const tell = (name: string, what: string) => {
+          told.get(name)?.push(what);
+          order.push(name);
+        };
         let names = 0;
         for (const each of steps) {
           if (typeof each === "object") {
@@ -45,7 +49,7 @@ test("each is told of its own event, once, however the others wait and whichever
             waiting.push({ name });
           } else {
             const settle: Settle = (outcome) =>
-              void tell(name, outcome instanceof Refusal ? outcome.error.message : outcome.eventId);
+              queueMicrotask(() => tell(name, outcome instanceof Refusal ? outcome.error.message : outcome.eventId));
             waiters.add(waiting.length, settle);
             waiting.push({ name, settle });
           }
@@ -68,6 +72,9 @@ test("each is told of its own event, once, however the others wait and whichever
         // Two turns of the microtask queue after the last of them: more than any takes.
         for (let turn = 0; turn < 5; turn++) await Promise.resolve();
         expect(told).toEqual(expected);
+        // As an application would see it, which hears of a function's event when a promise that it resolves is settled.
+        const inOrder = waiting.map(({ name }) => name).filter((name) => expected.get(name)?.length === 1);
+        expect(order).toEqual(inOrder);
       },
     ),
   );

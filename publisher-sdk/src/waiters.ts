@@ -50,14 +50,18 @@ export class Waiters {
     this.#settles[place] = ignore;
   }
 
+  /** Tells all of them, in the order of their events: at once, and from the first further promise on in the next microtasks. */
   settle(outcomes: Outcomes): void {
     if (this.#resolve !== undefined) {
       const outcome = outcomes(0);
       if (outcome instanceof Refusal) this.#reject?.(outcome.error);
       else this.#resolve(outcome);
     }
+    if (this.#further !== undefined) {
+      this.#further.settle(outcomes, this.#settles, this.#resolve === undefined ? 0 : 1);
+      return;
+    }
     for (let place = 0; place < this.#settles.length; place++) this.#settles[place]?.(outcomes(place));
-    this.#further?.settle(outcomes, this.#settles, this.#resolve === undefined ? 0 : 1);
   }
 }
 
@@ -80,22 +84,32 @@ class FurtherPromises {
   }
 
   /**
-   * @param settles the places that have a function, and no promise
+   * @param settles the functions of those places that have one, and no promise: they are called in their turn
    * @param from the first place that is looked at
    */
   settle(outcomes: Outcomes, settles: readonly (Settle | undefined)[], from: number): void {
     this.#outcomes = outcomes;
     this.#settles = settles;
     this.#next = from;
+    if (settles.length > 0) void this.#known.then(this.#callFunctions);
     this.#tell();
   }
 
   /** What each resolves with, in the order of their places: that is how reactions to a promise come. */
   readonly #outcome = (): PublishResult => {
-    while (this.#next < this.#settles.length && this.#settles[this.#next] !== undefined) this.#next++;
+    this.#callFunctions();
     const outcome = this.#outcomes(this.#next++);
     if (outcome instanceof Refusal) throw outcome.error;
     return outcome;
+  };
+
+  /** Those before the next promise. */
+  readonly #callFunctions = (): void => {
+    for (; this.#next < this.#settles.length; this.#next++) {
+      const settle = this.#settles[this.#next];
+      if (settle === undefined) return;
+      settle(this.#outcomes(this.#next));
+    }
   };
 }
 

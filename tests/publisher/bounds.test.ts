@@ -178,6 +178,26 @@ describe.each(WAYS)("over %s", (way) => {
     expect(publisher.stats).toMatchObject({ queuedEvents: 0, queuedBytes: 0 });
   });
 
+  test("several events at once, and records that nothing is added to any more, count their bytes from the start", async () => {
+    const { rig, publisher, first } = await blocked(way, { maxQueueBytes: 300_000 });
+    await using _ = rig;
+    const wide = (length: number) => ({ type: "log_entry", payload: { message: "語".repeat(length) } });
+    const many = Array.from({ length: 150 }, () => wide(1_000));
+    await expect(publisher.publishMany("agent:a2", many)).rejects.toBeInstanceOf(QueueFullError);
+    expect(publisher.stats.queuedEvents).toBe(1);
+    // Each a record of its own: by its key, or because another one is opened behind it.
+    const before = publisher.stats.queuedBytes;
+    const keyed = upTo(10).map((i) => publisher.publish("agent:a2", { ...wide(500), idempotencyKey: `k${i}` }));
+    const apart = upTo(11).map((i) =>
+      publisher.publish("agent:a2", wide(500), { timeoutMs: i % 2 === 0 ? 20_000 : 60_000 }),
+    );
+    const each = 1_500 + 256 + 768;
+    expect(publisher.stats.queuedBytes - before).toBeGreaterThan(20 * each);
+    rig.proxy.resume();
+    await Promise.all([first, ...keyed, ...apart]);
+    expect(publisher.stats).toMatchObject({ queuedEvents: 0, queuedBytes: 0, channels: 0 });
+  });
+
   test("stats and onRecord tell what has become of everything", async () => {
     const reports: object[] = [];
     const { rig, publisher, first } = await blocked(way, { onRecord: (report) => reports.push(report) });

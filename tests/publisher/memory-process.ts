@@ -5,7 +5,10 @@ export interface MemoryTask {
   readonly channels: number;
   /** Whether each event has an idempotency key of its own, and so is a record of its own. */
   readonly keyed: boolean;
-  /** Length of an event's message, characters. */
+  /** Whether each has a signal, the same for all of them. */
+  readonly signalled: boolean;
+  /** What an event's message is made of, and how many of it. */
+  readonly char: string;
   readonly textLength: number;
 }
 
@@ -59,10 +62,11 @@ const say = (report: MemoryReport): void => void process.send?.(report);
  * A process that publishes events {i} at full speed, i counting those that were accepted, and takes no other notice of a full queue than
  * a turn of the event loop. Event i goes to channel i modulo `channels`.
  */
-async function main({ options, channels, keyed, textLength }: MemoryTask): Promise<void> {
+async function main({ options, channels, keyed, signalled, char, textLength }: MemoryTask): Promise<void> {
   const publisher = await createPublisher(options);
   const names = Array.from({ length: channels }, (_, n) => `agent:a${n}`);
-  const message = "x".repeat(textLength);
+  const message = char.repeat(textLength);
+  const how = signalled ? { signal: new AbortController().signal } : {};
   let accepted = 0;
   let refused = 0;
   let stored = 0;
@@ -79,7 +83,7 @@ async function main({ options, channels, keyed, textLength }: MemoryTask): Promi
       const before = publisher.stats.queuedEvents;
       const event = { type: "log_entry", payload: { i: accepted, message } };
       const all = keyed ? { ...event, idempotencyKey: `key ${accepted}` } : event;
-      publisher.publish(names[accepted % channels] as string, all).then(done, lost);
+      publisher.publish(names[accepted % channels] as string, all, how).then(done, lost);
       if (publisher.stats.queuedEvents > before) accepted++;
     }
   };

@@ -19,7 +19,7 @@ const REFUSED = LONG ? 1_000_000 : 100_000;
 const HELD = 1.3;
 /** What the process takes from the system for it at most, while the heap holds garbage, too. */
 const RESIDENT = 2;
-/** V8 lets garbage grow to several times of what is in use where there is memory; here it may not. Of what waits, most is outside the heap. */
+/** V8 lets garbage grow to several times of what is in use where there is memory; here it may not. */
 const HEAP_MIB = 160;
 
 /** Longer than anything takes here. JSON has no Infinity. */
@@ -80,18 +80,22 @@ interface Case {
   readonly away: keyof typeof AWAY;
   readonly channels: number;
   readonly keyed: boolean;
+  readonly signalled: boolean;
+  readonly char: string;
   readonly textLength: number;
   readonly queueMib: number;
 }
 
 /** An event of 130 characters has a line of 230 bytes. */
-const EVENTS = { channels: 1, keyed: false, textLength: 130, queueMib: 64 };
+const EVENTS = { channels: 1, keyed: false, signalled: false, char: "x", textLength: 130, queueMib: 64 };
 const CASES: readonly Case[] = [
   { ...EVENTS, what: "one channel", away: "silent" },
   { ...EVENTS, what: "one channel", away: "gone" },
   { ...EVENTS, what: "100 channels", away: "silent", channels: 100 },
   { ...EVENTS, what: "100 channels", away: "gone", channels: 100 },
   { ...EVENTS, what: "idempotency keys", away: "silent", channels: 100, keyed: true },
+  { ...EVENTS, what: "keys, not ASCII", away: "silent", channels: 100, keyed: true, char: "語", textLength: 1_000 },
+  { ...EVENTS, what: "with a signal", away: "silent", signalled: true, textLength: 30 },
   { ...EVENTS, what: "large events", away: "silent", textLength: 100_000 },
 ];
 

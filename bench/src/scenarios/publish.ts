@@ -34,9 +34,9 @@ const SINGLE: readonly SystemName[] = [KATA, ...OTHERS];
 type Run = Readonly<Record<SystemName, Observed>>;
 
 /**
- * Publishing, without anybody who reads: the SDK beside nats.js, each in a process and with servers of its own, that publishes events
- * one call at a time, to one channel and to a hundred; then how long a single event takes when nothing else is on its way. After
- * each run the log is read back: every event must be there once, in order, as it was published.
+ * Publishing, without anybody who reads: the SDK beside nats.js, to one channel and to a hundred, each with servers of its own and in a
+ * process of its own, which publishes events one call at a time; then how long a single event takes when nothing else is on its
+ * way. After each run the log is read back: every event must be there once, in order, as it was published.
  */
 export async function publish(size: Size, options: PublishOptions): Promise<Result[]> {
   const results: Result[] = [];
