@@ -6,16 +6,10 @@ const GATHERED_CHARS = 2 * 1024;
 const CHUNK_BYTES = 16 * 1024;
 /** Text from so many bytes on has a piece of memory of its own. */
 const ALONE_BYTES = 4 * 1024;
+/** From so many bytes on a piece is none of Node's pool, which would leave up to a third of itself unused. */
+const UNPOOLED_BYTES = 1024;
 /** No character has more in UTF-8: what takes four is two characters. */
 const MAX_BYTES_A_CHAR = 3;
-
-/**
- * Length of a line, bytes. Of a short one it is that of its ASCII, for which nobody has to read it: what it has beyond that
- * is known when it is encoded.
- */
-export function leastBytes(line: string): number {
-  return line.length < GATHERED_CHARS ? line.length : Buffer.byteLength(line);
-}
 
 /** What a line can have at most, bytes. */
 export function mostBytes(line: string): number {
@@ -123,7 +117,8 @@ export class Lines {
         this.#full ??= [];
         this.#full.push(this.#buffer.subarray(0, this.#used));
       }
-      this.#buffer = Buffer.allocUnsafe(bytes >= ALONE_BYTES ? bytes : Math.max(bytes, ahead));
+      const size = bytes >= ALONE_BYTES ? bytes : Math.max(bytes, ahead);
+      this.#buffer = size < UNPOOLED_BYTES ? Buffer.allocUnsafe(size) : Buffer.allocUnsafeSlow(size);
       this.#used = 0;
     }
     // As many bytes as characters: ASCII, which needs no encoding.

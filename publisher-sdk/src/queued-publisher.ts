@@ -7,7 +7,7 @@ import { createLineEncoder, type EventInput, type LineEncoder } from "./event.ts
 import { streamEnded } from "./events.ts";
 import { type AwaitedEvent, Lane, type LaneEvent, type LanePort } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
-import { isWithin, leastBytes, mostBytes } from "./lines.ts";
+import { isWithin, mostBytes } from "./lines.ts";
 import { createMessageIds, idempotentMessageId } from "./message-id.ts";
 import type { Settings } from "./options.ts";
 import { type PublishOutcome, type PublishResult, Refusal, type Settle } from "./outcome.ts";
@@ -205,8 +205,11 @@ export class QueuedPublisher implements Publisher {
     const now = this.#started(wall, options);
     const opens = lane.opens(line, timeoutMs, event.idempotencyKey, now);
     const { signal } = options;
-    const overhead = EVENT_OVERHEAD_BYTES + (signal === undefined ? 0 : SIGNAL_OVERHEAD_BYTES);
-    this.#queue.admit(leastBytes(line) + overhead + (opens ? RECORD_OVERHEAD_BYTES : 0));
+    let overhead = EVENT_OVERHEAD_BYTES;
+    if (opens) overhead += RECORD_OVERHEAD_BYTES;
+    if (signal !== undefined) overhead += SIGNAL_OVERHEAD_BYTES;
+    // It is measured where it matters.
+    if (!this.#queue.hasRoom(overhead + mostBytes(line))) this.#queue.admit(overhead + Buffer.byteLength(line));
     if (signal === undefined) return this.#push(lane, { line, timeoutMs }, event.idempotencyKey, now).result();
     return new Promise((resolve, reject) => {
       const settle = waitForOne(resolve, reject);
@@ -242,7 +245,6 @@ export class QueuedPublisher implements Publisher {
     if (signal !== undefined && together === undefined) overhead += lines.length * SIGNAL_OVERHEAD_BYTES;
     const lane = this.#lane(channel);
     if (lines.length === 0) return;
-    // All of them are measured where it matters.
     if (!this.#queue.hasRoom(overhead + most)) {
       this.#queue.admit(lines.reduce((sum, line) => sum + Buffer.byteLength(line), overhead));
     }
