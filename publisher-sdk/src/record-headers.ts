@@ -17,7 +17,7 @@ export function createRecordHeaders(stream: string, shared: boolean): (record: O
     created.set(EXPECTED_STREAM, stream);
     return created;
   };
-  // To set a header costs about as much as all else that is done for a record.
+  // The client library brings a header's name into its canonical form, and looks for it three times, whenever it is set.
   const ordinary = shared ? create() : undefined;
   return (record) => {
     const { messageId, publishId } = record.identity;
