@@ -6,11 +6,18 @@ import { createServer } from "node:net";
 // no client's connection can be given its port, and none can connect to itself there.
 const FIRST = 14_000;
 const LAST = 32_000;
+// A worker of vitest has ports of its own, and gives each of them once in a round: nobody takes one between its choice and its
+// use, nor while its server is down.
+const SHARE = 2_000;
+const SHARES = (LAST - FIRST) / SHARE;
+const first = FIRST + (Number(process.env.VITEST_POOL_ID ?? 0) % SHARES) * SHARE;
+let given = randomInt(SHARE);
 
-/** A port of 127.0.0.1 on which nothing listens now. Another may take it first: be ready to try again. */
+/** A port of 127.0.0.1 on which nothing listens now, another with each call. A program beside the tests may take it first. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = randomInt(FIRST, LAST);
+    given = (given + 1) % SHARE;
+    const port = first + given;
     const server = createServer();
     try {
       server.listen(port, "127.0.0.1");

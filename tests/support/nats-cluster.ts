@@ -150,7 +150,8 @@ async function startNodes(binary: string, directory: string, attempts = 5): Prom
       const configFile = join(home, "cluster.conf");
       await mkdir(home, { recursive: true });
       await writeFile(configFile, configOf(home, n, ports));
-      return await startNatsServer({
+      const routes = createRoutes();
+      const server = await startNatsServer({
         binary,
         configFile,
         storeDir: join(home, "store"),
@@ -158,7 +159,11 @@ async function startNodes(binary: string, directory: string, attempts = 5): Prom
         env: { ...process.env, ...NATS_SERVER_ENV },
         onParentDeath: "KILL",
         removeOnParentDeath: directory,
+        onLogLine: routes.line,
       });
+      // It is ready before it listens for the others, and dies where it cannot.
+      await routes.ready.catch((error: unknown) => server.kill().then(() => Promise.reject(error)));
+      return server;
     }),
   );
   const nodes = starts.flatMap((start) => (start.status === "fulfilled" ? [start.value] : []));
@@ -169,6 +174,25 @@ async function startNodes(binary: string, directory: string, attempts = 5): Prom
   const taken = failed.reason instanceof NatsServerFailed && failed.reason.code === "EADDRINUSE";
   if (!taken || attempts <= 1) throw failed.reason;
   return startNodes(binary, directory, attempts - 1);
+}
+
+/** Follows the log of a starting server until it listens for the others. */
+function createRoutes(): { readonly ready: Promise<void>; line(line: string): void } {
+  let resolve: () => void = () => undefined;
+  let reject: (error: Error) => void = () => undefined;
+  const ready = new Promise<void>((resolveReady, rejectReady) => {
+    resolve = resolveReady;
+    reject = rejectReady;
+  });
+  // One that died before it was ready is told so by its start, and nobody waits here.
+  ready.catch(() => undefined);
+  return {
+    ready,
+    line(line) {
+      if (line.includes("Listening for route connections")) resolve();
+      if (line.includes("[FTL]")) reject(new NatsServerFailed("", [line]));
+    },
+  };
 }
 
 /** The repository's own configuration, and what a cluster needs beside it. An include is named from where it is included. */
