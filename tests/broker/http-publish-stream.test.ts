@@ -254,7 +254,7 @@ describe("[HTTP-8] a stream of events", () => {
     await expect.poll(() => historyOf(broker, "spec:s1")).toEqual(["a"]);
     owner = "other";
     for (const tell of listeners) tell("spec:s1");
-    await expect.poll(streams, { timeout: 5_000 }).toBe(0);
+    await expect.poll(streams).toBe(0);
     await stream.write(lineOf(log("b")));
     stream.end();
     await expect.poll(() => stream.received).toMatch(/^HTTP\/1\.1 403 .*"code":"forbidden".*"published":1,.*"next":1/s);

@@ -17,8 +17,6 @@ import {
 /** How long the short-lived tokens live, milliseconds; the broker warns of them at once. */
 const LIFE_MS = 2_500;
 const LONG_MS = 3_600_000;
-/** What a test may wait for an expiry and the way back. */
-const PATIENCE = { timeout: 20_000 };
 
 const sessions = createOwnSessions();
 let all: Setup;
@@ -91,7 +89,7 @@ test("[AUTH-3] [RESUME-1] getToken fails until the token has expired, then recov
   });
   const handed = await live(client, channel);
   const stored = await publishUntil(channel, () => closes(states).includes(4401));
-  await expect.poll(() => states.at(-1)?.code, PATIENCE).toBe("token_failed");
+  await expect.poll(() => states.at(-1)?.code).toBe("token_failed");
   await all.publisher.publish(channel, entry(String(stored + 1)));
   down = false;
   await handed.reaches(stored + 1);
@@ -118,7 +116,7 @@ test.each([
       if (closeCode === 4401) next = () => sessions.token(LONG_MS);
     });
     const first = sessions.presented[0] as string;
-    await expect.poll(() => errors.at(-1)?.detail?.code, PATIENCE).toBe(code);
+    await expect.poll(() => errors.at(-1)?.detail?.code).toBe(code);
     expect([client.status, client.stats.connections]).toEqual(["connected", 1]);
     const stored = await publishUntil(channel, () => closes(states).includes(4401));
     expect(closes(states)).toEqual([4401]);
@@ -163,13 +161,13 @@ test("[AUTH-3] a refresh that is answered after a reconnect serves the new conne
   const first = sessions.token(LIFE_MS);
   calls[0]?.(first);
   const handed = await connected;
-  await expect.poll(() => calls.length, PATIENCE).toBe(2);
+  await expect.poll(() => calls.length).toBe(2);
   proxy.cut();
   await expect.poll(() => client.status).toBe("connecting");
   const second = sessions.token(LONG_MS);
   calls[1]?.(second);
   // It may have come between two attempts: then the next one has asked anew.
-  await expect.poll(() => client.status === "connected" || calls.length === 3, PATIENCE).toBe(true);
+  await expect.poll(() => client.status === "connected" || calls.length === 3).toBe(true);
   const third = sessions.token(LONG_MS);
   calls[2]?.(third);
   await all.publisher.publish(channel, entry("1"));
@@ -194,8 +192,8 @@ test("wake with an expired token: it is not presented again, the connection is m
   proxy.pause();
   await all.publisher.publish(channel, entry("1"));
   const [first] = sessions.presented as [string];
-  await expect.poll(() => Date.now(), PATIENCE).toBeGreaterThan(sessions.endOf(first));
-  await expect.poll(() => client.status, PATIENCE).toBe("connecting");
+  await expect.poll(() => Date.now()).toBeGreaterThan(sessions.endOf(first));
+  await expect.poll(() => client.status).toBe("connecting");
   expect(sessions.presented).toEqual([first]);
   proxy.resume();
   asleep = false;
@@ -211,9 +209,9 @@ test("[AUTH-3] [CLOSE-1] revoked: 4503 while a token is being fetched, and nobod
   const connected = client.connect();
   calls[0]?.(sessions.token(LIFE_MS));
   await connected;
-  await expect.poll(() => calls.length, PATIENCE).toBe(2);
+  await expect.poll(() => calls.length).toBe(2);
   sessions.revoke();
-  await expect.poll(() => client.status, PATIENCE).toBe("failed");
+  await expect.poll(() => client.status).toBe("failed");
   calls[1]?.(sessions.token(LONG_MS));
   expect(closes(states)).toEqual([4503]);
   expect([client.status, calls.length, sessions.presented.length]).toEqual(["failed", 2, 1]);
@@ -222,7 +220,7 @@ test("[AUTH-3] [CLOSE-1] revoked: 4503 while a token is being fetched, and nobod
 test("[AUTH-3] a fixed token: the client ends when it does, with a line that says what to do, and does not knock again", async () => {
   const { client, states, errors } = watched(() => "", { getToken: undefined, token: sessions.token(LIFE_MS) });
   await client.connect();
-  await expect.poll(() => client.status, PATIENCE).toBe("failed");
+  await expect.poll(() => client.status).toBe("failed");
   expect(states.at(-1)).toMatchObject({ closeCode: 4401, reason: "the token has expired: use getToken" });
   expect(errors.map(({ code, detail }) => `${code} ${detail?.code}`)).toEqual([
     "server_error token_expiring",

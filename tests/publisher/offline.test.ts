@@ -82,7 +82,7 @@ describe("a publisher with a spool and a teamId", () => {
     await vi.waitFor(() => expect(rig.proxy.connections).toBeGreaterThan(before));
     await publisher.close();
     rig.proxy.resume();
-    await vi.waitFor(() => expect(rig.proxy.open).toBe(0), { timeout: 4_000 });
+    await vi.waitFor(() => expect(rig.proxy.open).toBe(0));
     // The spool is free again.
     await (await starting(rig, directory.path)).close();
   });

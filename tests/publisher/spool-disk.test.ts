@@ -43,7 +43,7 @@ describe.each(["user", "http"] as const)("over %s", (way) => {
       rig.proxy.resume();
       await all[0];
       // The next one's turn.
-      await vi.waitFor(() => expect(disk.refused).toBeGreaterThan(3), { timeout: 5_000 });
+      await vi.waitFor(() => expect(disk.refused).toBeGreaterThan(3));
     }
     for (const outcome of await outcomes) expect(outcome).toMatchObject({ value: { duplicate: false } });
     expect(numbersOf(await readLog(rig.nc))).toEqual(upTo(21));
