@@ -3,11 +3,12 @@ import { type EndReason, MAX_RECORD_BYTES } from "@kata/protocol/wire";
 import { onAbort } from "./aborts.ts";
 import { drainOnExit } from "./drain-on-exit.ts";
 import { PublisherError, type PublisherErrorCode } from "./errors.ts";
-import { createLineEncoder, type EventInput, type LineEncoder } from "./event.ts";
+import type { EventInput } from "./event.ts";
 import { streamEnded } from "./events.ts";
+import { Intake } from "./intake.ts";
 import { type AwaitedEvent, Lane, type LaneEvent, type LanePort } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
-import { isWithin, mostBytes } from "./lines.ts";
+import { mostBytes } from "./lines.ts";
 import { createMessageIds, idempotentMessageId } from "./message-id.ts";
 import type { Settings } from "./options.ts";
 import { type PublishOutcome, type PublishResult, Refusal, type Settle } from "./outcome.ts";
@@ -23,7 +24,7 @@ import {
   SIGNAL_OVERHEAD_BYTES,
 } from "./record.ts";
 import { reportRecord } from "./record-report.ts";
-import { Spool } from "./spool.ts";
+import { keptInSpool, Spool } from "./spool.ts";
 import type { SpooledRecord } from "./spool-left.ts";
 import type { OpenedSpool } from "./spool-store.ts";
 import type { SteadyClock } from "./steady-clock.ts";
@@ -39,7 +40,7 @@ const NO_OPTIONS: PublishManyOptions = {};
 export class QueuedPublisher implements Publisher {
   readonly #settings: Settings;
   readonly #uplink: Uplink;
-  readonly #encode: LineEncoder;
+  readonly #intake: Intake;
   readonly #nextMessageId = createMessageIds();
   readonly #clock: SteadyClock;
   readonly #lanes: Lanes;
@@ -72,7 +73,7 @@ export class QueuedPublisher implements Publisher {
   ) {
     this.#settings = settings;
     this.#clock = clock;
-    this.#encode = createLineEncoder(settings.traceparent);
+    this.#intake = new Intake(settings, clock, () => Math.min(settings.maxEventBytes, this.#uplink.maxRecordBytes));
     this.#queue = new QueueBound(settings.maxQueueBytes, () => this.#uplink.problem);
     this.#uplink = connect({
       ready: () => this.#turns.call(),
@@ -90,7 +91,10 @@ export class QueuedPublisher implements Publisher {
       takeTurn: (lane) => this.#turns.take(lane),
       giveTurn: () => this.#turns.give(),
       complete: (record) => this.#queue.add(record.count(), 0),
-      send: (record) => this.#send(record),
+      send: (record) => {
+        if (this.#spool === undefined) this.#uplink.send(record);
+        else this.#spool.send(record);
+      },
       settled: (lane, record) => this.#settled(lane, record),
       late: (record) => this.#late(record),
     };
@@ -103,8 +107,13 @@ export class QueuedPublisher implements Publisher {
     };
     this.#stopDraining = settings.drainOnExit ? drainOnExit(this) : undefined;
     if (opened === undefined) return;
-    this.#spool = new Spool(opened, () => this.#uplink.newest);
-    this.#recover(opened.left);
+    this.#spool = new Spool(opened, {
+      now: clock.now,
+      newest: () => this.#uplink.newest,
+      closed: () => this.#closed,
+      send: (record) => this.#uplink.send(record),
+    });
+    this.#recover(this.#spool.left);
   }
 
   get stats(): PublisherStats {
@@ -197,12 +206,11 @@ export class QueuedPublisher implements Publisher {
 
   /** @throws PublisherError, TypeError for what is not accepted */
   #accept(channel: string, event: EventInput, options: PublishOptions): Promise<PublishResult> {
-    const timeoutMs = this.#timeoutOf(options);
+    const timeoutMs = this.#intake.timeoutOf(options);
     const wall = this.#wall();
-    const line = this.#encode(event, wall);
-    this.#checkSize(line);
+    const line = this.#intake.lineOf(event, wall);
     const lane = this.#lane(channel);
-    const now = this.#started(wall, options);
+    const now = this.#intake.startOf(options, wall);
     const opens = lane.opens(line, timeoutMs, event.idempotencyKey, now);
     const { signal } = options;
     let overhead = EVENT_OVERHEAD_BYTES;
@@ -229,13 +237,12 @@ export class QueuedPublisher implements Publisher {
     options: PublishManyOptions,
     waiterOf: (i: number) => Settle,
   ): void {
-    const timeoutMs = this.#timeoutOf(options);
+    const timeoutMs = this.#intake.timeoutOf(options);
     const wall = this.#wall();
-    const lines = events.map((event) => this.#encode(event, wall));
+    const lines = events.map((event) => this.#intake.lineOf(event, wall));
     let overhead = RECORD_OVERHEAD_BYTES;
     let most = 0;
     for (const [i, line] of lines.entries()) {
-      this.#checkSize(line);
       most += mostBytes(line);
       overhead += EVENT_OVERHEAD_BYTES;
       if (events[i]?.idempotencyKey !== undefined) overhead += RECORD_OVERHEAD_BYTES;
@@ -253,41 +260,17 @@ export class QueuedPublisher implements Publisher {
       this.#pushTogether(lane, all, together, signal);
       return;
     }
-    const now = this.#started(wall, options);
+    const now = this.#intake.startOf(options, wall);
     for (const [i, event] of all.entries()) {
       if (signal === undefined) this.#push(lane, event, events[i]?.idempotencyKey, now);
       else this.#pushUntil(signal, lane, event, events[i]?.idempotencyKey, now);
     }
   }
 
-  /** @throws TypeError for a timeout that is none, PublisherError `aborted` */
-  #timeoutOf({ timeoutMs, signal }: PublishOptions): number {
-    if (signal !== undefined && typeof signal?.addEventListener !== "function") {
-      throw new TypeError("signal must be an AbortSignal");
-    }
-    if (signal?.aborted === true) throw new PublisherError("aborted", "the signal was aborted before the publish");
-    if (timeoutMs === undefined) return this.#settings.publishTimeoutMs;
-    if (typeof timeoutMs !== "number" || !(timeoutMs > 0)) throw new TypeError("timeoutMs must be a number over 0");
-    return timeoutMs;
-  }
-
   /** The time of day. If it was set back while nothing was on its way, that is noticed first. */
   #wall(): number {
     if (this.#sweeper === undefined) this.#clock.check();
     return this.#clock.wall();
-  }
-
-  /** When an event's time begins, ms since 1970: a short one not before it is encoded, which may take as long. */
-  #started(wall: number, { timeoutMs }: PublishOptions): number {
-    return timeoutMs === undefined ? this.#clock.at(wall) : this.#clock.now();
-  }
-
-  /** @throws PublisherError `too_large` */
-  #checkSize(line: string): void {
-    const limit = Math.min(this.#settings.maxEventBytes, this.#uplink.maxRecordBytes);
-    if (isWithin(line, limit)) return;
-    const why = `the event has ${Buffer.byteLength(line)} bytes; the limit is ${limit}`;
-    throw new PublisherError("too_large", why);
   }
 
   #identify(subject: string, key: string, publishId: string): RecordIdentity {
@@ -389,25 +372,6 @@ export class QueuedPublisher implements Publisher {
     }
   }
 
-  #send(record: OutgoingRecord): void {
-    if (this.#spool === undefined) return this.#uplink.send(record);
-    const spool = this.#spool;
-    const goesOn = () => !this.#closed && this.#clock.now() < record.deadline;
-    spool.ready(record, goesOn).then(
-      () => {
-        if (!this.#closed) this.#uplink.send(record);
-        else record.fail(this.#kept());
-      },
-      (error: PublisherError) => record.fail(this.#closed && spool.keeps(record) ? this.#kept() : error),
-    );
-  }
-
-  #kept(): PublisherError {
-    const why =
-      "the publisher was closed before the log had it: it is kept in the spool, and sent when that is opened again";
-    return new PublisherError("spooled", why, { stored: "unknown" });
-  }
-
   #late({ timeoutMs }: OutgoingRecord): PublisherError {
     // What a spool keeps is sent after all if the process ends before it is gone from the disk.
     const stored = this.#spool === undefined ? "no" : "unknown";
@@ -485,9 +449,9 @@ export class QueuedPublisher implements Publisher {
     for (const tell of this.#pipes) tell();
     this.#stopDraining?.();
     clearInterval(this.#sweeper);
-    const left = this.#spool === undefined ? new PublisherError(code, why) : this.#kept();
+    const left = this.#spool === undefined ? new PublisherError(code, why) : keptInSpool();
     // Without a spool at once: nothing may move up meanwhile.
-    const leftOf = this.#spool === undefined ? () => left : await this.#spool.ending(left);
+    const leftOf = this.#spool === undefined ? () => left : await this.#spool.ending();
     for (const lane of this.#lanes) lane.abandon(leftOf);
     // What is on its way was on disk before.
     await this.#uplink.close(left.code, left.message);

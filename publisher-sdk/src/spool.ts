@@ -6,6 +6,18 @@ import { SpoolError } from "./spool-error.ts";
 import type { SpooledHead, SpooledRecord, SpoolOwner } from "./spool-left.ts";
 import { type OpenedSpool, openSpool, type SpoolStore } from "./spool-store.ts";
 
+/** What a spool needs from its publisher. */
+export interface SpoolPort {
+  /** Ms since 1970. */
+  now(): number;
+  /** The newest eventId of the log that is known. */
+  newest(): string | undefined;
+  /** Whether nothing is sent any more. */
+  closed(): boolean;
+  /** Takes a record over until it is settled. */
+  send(record: OutgoingRecord): void;
+}
+
 /**
  * Keeps what is accepted on disk until it is settled. Two promises make each event once of it, in order: a record is sent only when all of it
  * is on disk, so what an earlier process left is, record by record, what it may have sent; and it is sent only when the removal of
@@ -15,15 +27,15 @@ export class Spool {
   /** What an earlier process left, in the order in which it was accepted. */
   readonly left: readonly SpooledRecord[];
   readonly #store: SpoolStore;
-  readonly #newest: () => string | undefined;
+  readonly #port: SpoolPort;
   readonly #heads = new WeakMap<OutgoingRecord, SpooledHead>();
   readonly #closing = new AbortController();
   #scheduled = false;
 
-  constructor({ spool, left }: OpenedSpool, newest: () => string | undefined) {
+  constructor({ spool, left }: OpenedSpool, port: SpoolPort) {
     this.#store = spool;
     this.left = left;
-    this.#newest = newest;
+    this.#port = port;
   }
 
   /** One more event of a record. */
@@ -31,7 +43,7 @@ export class Spool {
     let head = this.#heads.get(record);
     if (head === undefined) {
       const { identity, channel, openedAt } = record;
-      const after = this.#newest();
+      const after = this.#port.newest();
       head = { ...identity, channel, openedAt, ...(after === undefined ? {} : { after }) };
       this.#heads.set(record, head);
     }
@@ -57,40 +69,27 @@ export class Spool {
   }
 
   /**
-   * Resolves when the record may be sent. A disk that takes no more for a while does not cost what it holds already: that waits for
-   * its turn until its time is up.
-   *
-   * @param goesOn asked before each further attempt
-   * @throws PublisherError `spool_failed`
+   * Sends a record once it is on disk. A disk that takes no more for a while does not cost what it holds already: that waits for its
+   * turn until its time is up.
    */
-  async ready(record: OutgoingRecord, goesOn: () => boolean): Promise<void> {
-    for (let failures = 0; ; failures++) {
-      try {
-        return await this.#store.commit();
-      } catch (error) {
-        const held = this.#store.holds(record.identity) !== "none";
-        if (!held || !goesOn()) throw this.#refusal(record, error);
-        await delay(backoffMs(failures), undefined, { signal: this.#closing.signal }).catch(() => undefined);
-      }
-    }
+  send(record: OutgoingRecord): void {
+    this.#ready(record).then(
+      () => {
+        if (!this.#port.closed()) this.#port.send(record);
+        else record.fail(keptInSpool());
+      },
+      (error: PublisherError) => record.fail(this.#port.closed() && this.#keeps(record) ? keptInSpool() : error),
+    );
   }
 
-  /** Whether the next publisher with this spool will send it. */
-  keeps(record: OutgoingRecord): boolean {
-    return this.#store.holds(record.identity) === "all";
-  }
-
-  /**
-   * What becomes of records when no more can be sent, to be told to whoever waits for them: only what is on disk is kept.
-   *
-   * @param kept what to say of those
-   */
-  async ending(kept: PublisherError): Promise<(record: OutgoingRecord) => PublisherError> {
+  /** What becomes of records when no more can be sent, to be told to whoever waits for them: only what is on disk is kept. */
+  async ending(): Promise<(record: OutgoingRecord) => PublisherError> {
+    const kept = keptInSpool();
     try {
       await this.#store.commit();
       return () => kept;
     } catch (error) {
-      return (record) => (this.keeps(record) ? kept : this.#refusal(record, error));
+      return (record) => (this.#keeps(record) ? kept : this.#refusal(record, error));
     }
   }
 
@@ -99,6 +98,25 @@ export class Spool {
     return this.#store.close().catch((error: unknown) => {
       throw failed(error);
     });
+  }
+
+  /** @throws PublisherError `spool_failed` */
+  async #ready(record: OutgoingRecord): Promise<void> {
+    for (let failures = 0; ; failures++) {
+      try {
+        return await this.#store.commit();
+      } catch (error) {
+        const held = this.#store.holds(record.identity) !== "none";
+        const goesOn = !this.#port.closed() && this.#port.now() < record.deadline;
+        if (!held || !goesOn) throw this.#refusal(record, error);
+        await delay(backoffMs(failures), undefined, { signal: this.#closing.signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  /** Whether the next publisher with this spool will send it. */
+  #keeps(record: OutgoingRecord): boolean {
+    return this.#store.holds(record.identity) === "all";
   }
 
   /** What a full disk refused is not there; after another failure it may be all the same, and would be sent after a crash. */
@@ -127,6 +145,13 @@ export async function openSpoolAt(directory: string, owner: SpoolOwner): Promise
   return await openSpool(directory, owner).catch((error: unknown) => {
     throw failed(error);
   });
+}
+
+/** Why a publisher that was closed has not told what became of a record. */
+export function keptInSpool(): PublisherError {
+  const why =
+    "the publisher was closed before the log had it: it is kept in the spool, and sent when that is opened again";
+  return new PublisherError("spooled", why, { stored: "unknown" });
 }
 
 function isFull(error: unknown): boolean {
