@@ -14,11 +14,11 @@ export { withoutCapture } from "./quiet.ts";
 
 export interface CaptureOptions {
   /** The events' `source`: a file, a component, `stdout`. */
-  readonly source?: string;
+  readonly source?: string | undefined;
   /** The events' `level`. */
-  readonly level?: NonNullable<EventPayloads["log_entry"]["level"]>;
+  readonly level?: NonNullable<EventPayloads["log_entry"]["level"]> | undefined;
   /** Default: the first failure is said on stderr, in one line. */
-  readonly onError?: CaptureErrorListener;
+  readonly onError?: CaptureErrorListener | undefined;
 }
 
 /**

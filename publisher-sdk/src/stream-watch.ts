@@ -1,5 +1,11 @@
-import { AuthorizationError, type NatsConnection, PermissionViolationError } from "@nats-io/transport-node";
+import {
+  AuthorizationError,
+  type NatsConnection,
+  PermissionViolationError,
+  type Status,
+} from "@nats-io/transport-node";
 import { backoffMs } from "./backoff.ts";
+import { onClosed } from "./closed-connection.ts";
 import type { StreamFacts, StreamReader } from "./stream-reader.ts";
 
 export interface WatchHandlers {
@@ -18,7 +24,6 @@ export interface WatchHandlers {
  * and whenever it is told to doubt, until it is answered.
  */
 export class StreamWatch {
-  readonly #nc: NatsConnection;
   readonly #reader: StreamReader;
   readonly #handlers: WatchHandlers;
   #facts: StreamFacts | undefined;
@@ -29,15 +34,19 @@ export class StreamWatch {
   #doubts = 0;
   #problem = "the stream has not answered yet";
   #wake: (() => void) | undefined;
+  /** Hears nothing of the connection any more. */
+  readonly #letGo: () => void;
 
   constructor(nc: NatsConnection, reader: StreamReader, handlers: WatchHandlers) {
-    this.#nc = nc;
     this.#reader = reader;
     this.#handlers = handlers;
-    void this.#follow();
-    void nc.closed().then(() => {
-      if (!this.#closed) handlers.closed();
-    });
+    const status = nc.status();
+    const stopTelling = onClosed(nc, () => handlers.closed());
+    this.#letGo = () => {
+      stopTelling();
+      stop(status);
+    };
+    void this.#follow(status);
     this.ask();
   }
 
@@ -67,6 +76,7 @@ export class StreamWatch {
 
   close(): void {
     this.#closed = true;
+    this.#letGo();
     this.#facts = undefined;
     this.#wake?.();
   }
@@ -104,8 +114,8 @@ export class StreamWatch {
     });
   }
 
-  async #follow(): Promise<void> {
-    for await (const status of this.#nc.status()) {
+  async #follow(statuses: AsyncIterable<Status>): Promise<void> {
+    for await (const status of statuses) {
       if (this.#closed) return;
       if (status.type === "disconnect") {
         if (!this.#connected) continue;
@@ -132,4 +142,9 @@ export class StreamWatch {
       };
     });
   }
+}
+
+/** Ends the loop over them: by itself it would end with the next one, and be kept by the connection until then. */
+function stop(statuses: AsyncIterable<Status> & { stop?: () => void }): void {
+  statuses.stop?.();
 }

@@ -1,3 +1,4 @@
+import { parseEventId } from "@kata/protocol/wire";
 import { PublisherError } from "./errors.ts";
 import { type EventInput, isKey } from "./event.ts";
 import type { PublishManyOptions } from "./publish-options.ts";
@@ -55,6 +56,7 @@ export function underOneKey(
   if (typeof publishId !== "string" || !/^[A-Za-z0-9_-]{1,64}$/.test(publishId) || !(sinceMs >= 0)) {
     throw new TypeError("an attempt has a publishId [A-Za-z0-9_-]{1,64} and a sinceMs of 0 or more");
   }
+  if (after !== undefined && parseEventId(after) === undefined) throw new TypeError("an attempt's after is an eventId");
   const earlier = sinceMs === 0 ? undefined : { since: one.now() - sinceMs, after };
   return { key, compared, publishId, earlier };
 }

@@ -77,6 +77,17 @@ describe.each(WAYS)("over %s", (way) => {
     expect(log.every((record) => /^k-[A-Za-z0-9_-]{43}$/.test(record.messageId))).toBe(true);
   });
 
+  test("an attempt's place in the log is an eventId, or the attempt is none", async () => {
+    await using rig = await createRig({ way });
+    const publisher = await rig.publisher();
+    for (const after of ["nonsense", "a-1-abcd\n", 5 as unknown as string]) {
+      const attempt = { publishId: "p1", sinceMs: 1, after };
+      const published = publisher.publishMany("agent:a1", [event(0)], { idempotencyKey: "k", attempt });
+      await expect(published).rejects.toThrow(TypeError);
+    }
+    expect(publisher.stats).toMatchObject({ queuedEvents: 0, channels: 0 });
+  });
+
   test("an event with a key travels alone and keeps its place", async () => {
     await using rig = await createRig({ way });
     const publisher = await rig.publisher();

@@ -157,7 +157,10 @@ describe("pino's transport", () => {
 
   test("options that no publisher can have are an error at the start", async () => {
     await using app = startApp({ servers: "127.0.0.1:1" }, 1, 1);
-    expect(await app.ended).toMatchObject({ code: 1, stderr: expect.stringContaining("teamId must match") });
+    expect(await app.ended).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("give an apiKey; or the teamId"),
+    });
   });
 });
 

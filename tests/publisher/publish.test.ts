@@ -1,4 +1,6 @@
-import { createPublisher, PublisherError } from "@kata/publisher";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { createPublisher, PublisherError, type PublisherOptions } from "@kata/publisher";
 import { describe, expect, test, vi } from "vitest";
 import { connectNats } from "../support/nats-connect.ts";
 import { brokerUrl } from "../support/nats-secrets.ts";
@@ -235,6 +237,48 @@ describe.each(WAYS)("flush and close over %s", (way) => {
 test("give exactly one of servers, url and connection", async () => {
   await expect(createPublisher({ teamId: TEAM })).rejects.toThrow(TypeError);
   await expect(createPublisher({ teamId: TEAM, url: "nats://a", servers: ["b"] })).rejects.toThrow(TypeError);
+});
+
+test.each([
+  [{ servers: [] }, "servers must be"],
+  [{ servers: null }, "servers must be"],
+  [{ servers: "" }, "servers must be"],
+  [{ servers: ["127.0.0.1:4222", ""] }, "servers must be"],
+  [{ url: null }, "url must be"],
+  [{ url: " " }, "url must be"],
+  [{ connection: null }, "connection must be"],
+])("nothing, given as where to connect, is not whatever listens on this machine: %j", async (where, why) => {
+  const given = { teamId: TEAM, apiKey: "k", ...where } as PublisherOptions;
+  if ("connection" in where) delete (given as { apiKey?: string }).apiKey;
+  await expect(createPublisher(given)).rejects.toThrow(TypeError);
+  await expect(createPublisher(given)).rejects.toThrow(why);
+});
+
+test("a variable that is not set is no key: what is missing is said", async () => {
+  await expect(createPublisher({ servers: "127.0.0.1:1", apiKey: undefined })).rejects.toThrow("give an apiKey");
+});
+
+test("an idempotencySecret that is none is refused at once", async () => {
+  const given = { servers: "127.0.0.1:1", teamId: TEAM, idempotencySecret: 5 as unknown as string };
+  await expect(createPublisher(given)).rejects.toThrow("idempotencySecret must be");
+});
+
+test("publishers that are closed leave nothing on a connection that goes on", async () => {
+  await using rig = await createRig();
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const publishers: WeakRef<object>[] = [];
+  for (let i = 0; i < 20; i++) {
+    const publisher = await createPublisher({ connection: rig.nc, teamId: TEAM });
+    await publisher.publish("agent:a1", event(i));
+    await publisher.close();
+    publishers.push(new WeakRef(publisher));
+  }
+  await vi.waitFor(() => {
+    collect();
+    // The last one is on the stack, maybe.
+    expect(publishers.filter((each) => each.deref() !== undefined).length).toBeLessThan(3);
+  });
 });
 
 function nextTurn(): Promise<void> {
