@@ -125,7 +125,7 @@ function isDay(day: string): boolean {
 /** Events of a batch often have one and the same time. */
 let lastGiven: string | undefined;
 let lastGivenText = "";
-let lastType: string | undefined;
+let lastType = "log_entry";
 let lastMs = Number.NaN;
 let lastText = "";
 

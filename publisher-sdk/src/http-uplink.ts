@@ -245,9 +245,7 @@ export class HttpUplink implements Uplink {
   /** @param answered whether the broker itself said that its last attempt was not stored */
   #fail(flight: Flight, code: PublisherErrorCode, why: string, answered = false): void {
     this.#leave(flight);
-    const { attempts, earlier } = flight.record;
-    const absent = earlier === undefined && (attempts === 0 || (answered && attempts === 1));
-    flight.record.fail(new PublisherError(code, why, { stored: absent ? "no" : "unknown" }));
+    flight.record.giveUp(code, why, answered);
   }
 }
 

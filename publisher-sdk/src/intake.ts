@@ -26,10 +26,10 @@ export class Intake {
    * @throws TypeError for a timeout or a signal that is none, PublisherError `aborted`
    */
   timeoutOf({ timeoutMs, signal }: PublishOptions): number {
-    if (signal !== undefined && typeof signal?.addEventListener !== "function") {
-      throw new TypeError("signal must be an AbortSignal");
+    if (signal !== undefined) {
+      if (!isSignal(signal)) throw new TypeError("signal must be an AbortSignal");
+      refuseAborted(signal);
     }
-    if (signal?.aborted === true) throw new PublisherError("aborted", "the signal was aborted before the publish");
     if (timeoutMs === undefined) return this.#usualTimeoutMs;
     if (typeof timeoutMs !== "number" || !(timeoutMs > 0)) throw new TypeError("timeoutMs must be a number over 0");
     return timeoutMs;
@@ -53,8 +53,18 @@ export class Intake {
    * When an event's time begins, ms since 1970: a short one not before it is encoded, which may take as long.
    *
    * @param wall the time of day before it was encoded
+   * @throws PublisherError `aborted`: by what wrote the payload
    */
-  startOf({ timeoutMs }: PublishOptions, wall: number): number {
+  startOf({ timeoutMs, signal }: PublishOptions, wall: number): number {
+    if (signal !== undefined) refuseAborted(signal);
     return timeoutMs === undefined ? this.#clock.at(wall) : this.#clock.now();
   }
+}
+
+function isSignal(signal: Partial<AbortSignal> | null): boolean {
+  return typeof signal?.addEventListener === "function" && typeof signal.removeEventListener === "function";
+}
+
+function refuseAborted({ aborted }: AbortSignal): void {
+  if (aborted) throw new PublisherError("aborted", "the signal was aborted before the publish");
 }

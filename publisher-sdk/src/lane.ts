@@ -129,20 +129,23 @@ export class Lane {
   advance(): void {
     if (this.#advancing) return;
     this.#advancing = true;
-    while (this.#inFlight === undefined && this.#front() !== undefined && this.#port.takeTurn(this)) {
-      const record = this.#shift() as OutgoingRecord;
-      this.#inFlight = record;
-      record.underWay = true;
-      this.#seal(record);
-      record.onSettled(() => {
-        this.#inFlight = undefined;
-        this.#usual = record.bytes;
-        this.#port.giveTurn();
-        this.#port.settled(this, record);
-      });
-      this.#port.send(record);
+    try {
+      while (this.#inFlight === undefined && this.#front() !== undefined && this.#port.takeTurn(this)) {
+        const record = this.#shift() as OutgoingRecord;
+        this.#inFlight = record;
+        record.underWay = true;
+        this.#seal(record);
+        record.onSettled(() => {
+          this.#inFlight = undefined;
+          this.#usual = record.bytes;
+          this.#port.giveTurn();
+          this.#port.settled(this, record);
+        });
+        this.#port.send(record);
+      }
+    } finally {
+      this.#advancing = false;
     }
-    this.#advancing = false;
   }
 
   /** Rejects what has waited for its turn too long. */

@@ -2,7 +2,7 @@ import { formatEventId, ORIGIN_CHECK } from "@kata/protocol/wire";
 import { createInbox, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from "@nats-io/transport-node";
 import { type Ack, readAck } from "./ack.ts";
 import { backoffMs } from "./backoff.ts";
-import { PublisherError, type PublisherErrorCode } from "./errors.ts";
+import type { PublisherErrorCode } from "./errors.ts";
 import { createFlight, type Flight, mayBeForgotten } from "./flight.ts";
 import { LogTail } from "./log-tail.ts";
 import type { Settings } from "./options.ts";
@@ -38,6 +38,7 @@ export class NatsUplink implements Uplink {
   readonly #now: () => number;
   readonly #inbox: string;
   readonly #acks: Subscription;
+  #maxPayload = Infinity;
   readonly #flights = new Set<Flight>();
   /** Who waits for which acknowledgement. Emptied in doubt: what comes late cannot be paired with an epoch. */
   readonly #byToken = new Map<string, Flight>();
@@ -87,7 +88,9 @@ export class NatsUplink implements Uplink {
 
   /** What NATS takes in one message, beside the headers. */
   get maxRecordBytes(): number {
-    return (this.#nc.info?.max_payload ?? Infinity) - HEADER_ROOM_BYTES;
+    // Nothing is known of a server while none is connected: records that fill up then are to fit the one that was.
+    this.#maxPayload = this.#nc.info?.max_payload ?? this.#maxPayload;
+    return this.#maxPayload - HEADER_ROOM_BYTES;
   }
 
   get maxInFlight(): number {
@@ -193,7 +196,7 @@ export class NatsUplink implements Uplink {
         this.#verify(flight, ack.seq);
         return;
       }
-    } else if (!this.#tail.acknowledge(ack.seq)) {
+    } else if (ack.seq <= flight.floorSeq || !this.#tail.acknowledge(ack.seq)) {
       this.#watch.doubt("the stream's sequence went backwards");
       return;
     }
@@ -292,9 +295,7 @@ export class NatsUplink implements Uplink {
   /** @param answered whether the server itself said that its last attempt was not stored */
   #fail(flight: Flight, code: PublisherErrorCode, why: string, answered = false): void {
     this.#leave(flight);
-    const { attempts, earlier } = flight.record;
-    const absent = earlier === undefined && (attempts === 0 || (answered && attempts === 1));
-    flight.record.fail(new PublisherError(code, why, { stored: absent ? "no" : "unknown" }));
+    flight.record.giveUp(code, why, answered);
   }
 
   #leave(flight: Flight): void {

@@ -107,13 +107,13 @@ export class QueuedPublisher implements Publisher {
     };
     this.#stopDraining = settings.drainOnExit ? drainOnExit(this) : undefined;
     if (opened === undefined) return;
-    this.#spool = new Spool(opened, {
+    this.#spool = new Spool(opened.spool, {
       now: clock.now,
       newest: () => this.#uplink.newest,
       closed: () => this.#closed,
       send: (record) => this.#uplink.send(record),
     });
-    this.#recover(this.#spool.left);
+    this.#recover(opened.left);
   }
 
   get stats(): PublisherStats {
@@ -240,15 +240,17 @@ export class QueuedPublisher implements Publisher {
     const timeoutMs = this.#intake.timeoutOf(options);
     const wall = this.#wall();
     const lines = events.map((event) => this.#intake.lineOf(event, wall));
-    let overhead = RECORD_OVERHEAD_BYTES;
+    const now = this.#intake.startOf(options, wall);
     let most = 0;
+    let keyed = 0;
     for (const [i, line] of lines.entries()) {
       most += mostBytes(line);
-      overhead += EVENT_OVERHEAD_BYTES;
-      if (events[i]?.idempotencyKey !== undefined) overhead += RECORD_OVERHEAD_BYTES;
+      if (events[i]?.idempotencyKey !== undefined) keyed++;
     }
     const together = underOneKey(events, lines, options, this.#oneRecord);
     const { signal } = options;
+    const records = together === undefined ? this.#recordsOf(lines.length - keyed, most) + keyed : 1;
+    let overhead = records * RECORD_OVERHEAD_BYTES + lines.length * EVENT_OVERHEAD_BYTES;
     if (signal !== undefined && together === undefined) overhead += lines.length * SIGNAL_OVERHEAD_BYTES;
     const lane = this.#lane(channel);
     if (lines.length === 0) return;
@@ -260,11 +262,15 @@ export class QueuedPublisher implements Publisher {
       this.#pushTogether(lane, all, together, signal);
       return;
     }
-    const now = this.#intake.startOf(options, wall);
     for (const [i, event] of all.entries()) {
       if (signal === undefined) this.#push(lane, event, events[i]?.idempotencyKey, now);
       else this.#pushUntil(signal, lane, event, events[i]?.idempotencyKey, now);
     }
+  }
+
+  /** How many records so many events with so many bytes fill, about. */
+  #recordsOf(events: number, bytes: number): number {
+    return Math.ceil(events / this.#settings.maxRecordEvents) + Math.floor(bytes / this.#port.recordBytes());
   }
 
   /** The time of day. If it was set back while nothing was on its way, that is noticed first. */
@@ -344,7 +350,7 @@ export class QueuedPublisher implements Publisher {
   #takeBack(lane: Lane, record: OutgoingRecord, settle: Settle): boolean {
     // Who waits is about to be told.
     if (record.settled) return false;
-    // What is on disk goes out, unless the whole record goes.
+    // What a spool keeps may be on disk already, and goes out.
     if (record.underWay || this.#spool !== undefined) {
       record.forget(settle);
       const why = "aborted, too late to take the event back";
@@ -368,13 +374,14 @@ export class QueuedPublisher implements Publisher {
       this.#enter(lane);
       const events = lines.map((line): AwaitedEvent => ({ line, timeoutMs: Infinity, settle: ignore }));
       const record = lane.pushTogether(events, identity, earlier, openedAt);
+      record.kept = true;
       this.#queue.add(record.count(), events.length);
     }
   }
 
-  #late({ timeoutMs }: OutgoingRecord): PublisherError {
+  #late({ timeoutMs, kept }: OutgoingRecord): PublisherError {
     // What a spool keeps is sent after all if the process ends before it is gone from the disk.
-    const stored = this.#spool === undefined ? "no" : "unknown";
+    const stored = kept ? "unknown" : "no";
     return new PublisherError("unavailable", `not sent within ${timeoutMs} ms: ${this.#uplink.problem}`, { stored });
   }
 
@@ -461,7 +468,7 @@ export class QueuedPublisher implements Publisher {
 
 function ignore(): void {}
 
-/** Often enough that no timeout is late by more than a quarter, milliseconds. */
+/** Often enough that a publisher's own timeouts are late by no more than a quarter, or 10 ms; milliseconds. */
 function sweepMs({ ackTimeoutMs, publishTimeoutMs }: Settings): number {
   return Math.max(10, Math.min(250, ackTimeoutMs / 4, publishTimeoutMs / 4));
 }

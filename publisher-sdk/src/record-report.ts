@@ -10,11 +10,16 @@ export function reportRecord(onRecord: (report: RecordReport) => void, record: O
   try {
     const times = { waitedMs: Math.max(0, sent - openedAt), tookMs: Math.max(0, now - sent) };
     // What it prints must not become an event whose record is reported again.
-    withoutCapture(() => onRecord({ channel, events, bytes, attempts, ...times, recovered, error }));
-  } catch (thrown) {
-    process.emitWarning(
-      `onRecord threw: ${thrown instanceof Error ? thrown.message : String(thrown)}`,
-      "KataPublisher",
+    const told: unknown = withoutCapture(() =>
+      onRecord({ channel, events, bytes, attempts, ...times, recovered, error }),
     );
+    // A function that returns a promise is taken for one that returns nothing.
+    if (told instanceof Promise) told.catch(warn);
+  } catch (thrown) {
+    warn(thrown);
   }
+}
+
+function warn(thrown: unknown): void {
+  process.emitWarning(`onRecord threw: ${thrown instanceof Error ? thrown.message : String(thrown)}`, "KataPublisher");
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { checkOf, formatEventId, furtherEventId } from "@kata/protocol/wire";
-import type { PublisherError } from "./errors.ts";
+import { PublisherError, type PublisherErrorCode } from "./errors.ts";
 import { Lines } from "./lines.ts";
 import { type PublishResult, Refusal, type Settle } from "./outcome.ts";
 import { Waiters } from "./waiters.ts";
@@ -69,6 +69,8 @@ export class OutgoingRecord {
   settled = false;
   /** Whether an earlier process had accepted it: it comes from the spool. */
   recovered = false;
+  /** Whether it stays on disk until it is settled: if this process ends before, another sends it. */
+  kept = false;
   /** How many of its events are not in it although it was stored. */
   refused = 0;
   /** Why it was not stored, as far as is known; `undefined` if it was, or is not settled. */
@@ -235,6 +237,17 @@ export class OutgoingRecord {
     const refusal = new Refusal(error);
     this.#waiters.settle(() => refusal);
     this.settle();
+  }
+
+  /**
+   * It is not tried any more.
+   *
+   * @param answered whether the log itself said that the last attempt was not stored
+   */
+  giveUp(code: PublisherErrorCode, why: string, answered = false): void {
+    const neverSent = this.attempts === 0 && !this.kept;
+    const absent = this.earlier === undefined && (neverSent || (answered && this.attempts <= 1));
+    this.fail(new PublisherError(code, why, { stored: absent ? "no" : "unknown" }));
   }
 
   /**

@@ -37,7 +37,7 @@ export interface SpoolStore {
    * next commit then, unless it is removed before.
    */
   commit(): Promise<void>;
-  /** How much of a record is on disk: all that was handed in, some of it, or nothing that is known of. */
+  /** How much of a record is on disk: all that was handed in, some of it, as far as is known now, or nothing that is known of. */
   holds(record: RecordIdentity): "all" | "some" | "none";
   /** Commits and lets go of the directory. Rejects if the commit does. */
   close(): Promise<void>;
@@ -122,6 +122,12 @@ interface Entry {
   /** Lines for the next segment. */
   waiting: string | undefined;
   removed: boolean;
+  /** Whether lines of it are in the batch that is being written. */
+  writing: boolean;
+}
+
+function emptyEntry(head: SpooledHead, number: number): Entry {
+  return { head, number, segments: 0, written: 0, bytes: 0, waiting: undefined, removed: false, writing: false };
 }
 
 class LevelSpool implements SpoolStore {
@@ -144,8 +150,7 @@ class LevelSpool implements SpoolStore {
     this.#database = database;
     this.#directory = directory;
     for (const { head, number, segments, bytes } of stored) {
-      const entry = { head, number, segments, written: segments, bytes, waiting: undefined, removed: false };
-      this.#entries.set(idOf(head), entry);
+      this.#entries.set(idOf(head), { ...emptyEntry(head, number), segments, written: segments, bytes });
       this.#totals.segments += segments;
       this.#totals.bytes += bytes;
       this.#totals.numbers += segments * number;
@@ -161,8 +166,7 @@ class LevelSpool implements SpoolStore {
     const id = idOf(head);
     let entry = this.#entries.get(id);
     if (entry === undefined) {
-      const number = this.#nextNumber++;
-      entry = { head, number, segments: 0, written: 0, bytes: 0, waiting: undefined, removed: false };
+      entry = emptyEntry(head, this.#nextNumber++);
       this.#entries.set(id, entry);
     }
     entry.waiting = entry.waiting === undefined ? lines : `${entry.waiting}\n${lines}`;
@@ -181,7 +185,10 @@ class LevelSpool implements SpoolStore {
 
   holds(record: RecordIdentity): "all" | "some" | "none" {
     const entry = this.#entries.get(idOf(record));
-    if (entry === undefined || entry.segments === 0) return "none";
+    if (entry === undefined) return "none";
+    // What is being written may get there, or not.
+    if (entry.writing) return "some";
+    if (entry.segments === 0) return "none";
     return entry.waiting === undefined ? "all" : "some";
   }
 
@@ -263,6 +270,7 @@ class Batch {
 
   settle(): void {
     for (const { entry, bytes } of this.#added) {
+      entry.writing = false;
       entry.segments++;
       entry.bytes += bytes;
     }
@@ -271,6 +279,7 @@ class Batch {
   /** What failed comes before what has been added since, in the same segment. */
   takeBack(): void {
     for (const { entry, lines } of this.#added) {
+      entry.writing = false;
       if (!entry.removed) entry.waiting = entry.waiting === undefined ? lines : `${lines}\n${entry.waiting}`;
     }
   }
@@ -284,6 +293,7 @@ class Batch {
     this.totals.bytes += bytes;
     this.totals.numbers += entry.number;
     entry.waiting = undefined;
+    entry.writing = true;
     entry.written = entry.segments + 1;
   }
 

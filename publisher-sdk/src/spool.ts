@@ -3,7 +3,7 @@ import { backoffMs } from "./backoff.ts";
 import { PublisherError, type Stored } from "./errors.ts";
 import type { OutgoingRecord } from "./record.ts";
 import { SpoolError } from "./spool-error.ts";
-import type { SpooledHead, SpooledRecord, SpoolOwner } from "./spool-left.ts";
+import type { SpooledHead, SpoolOwner } from "./spool-left.ts";
 import { type OpenedSpool, openSpool, type SpoolStore } from "./spool-store.ts";
 
 /** What a spool needs from its publisher. */
@@ -24,17 +24,14 @@ export interface SpoolPort {
  * the one before it in its channel is on disk, so only the first of what is left in a channel can be in the log already.
  */
 export class Spool {
-  /** What an earlier process left, in the order in which it was accepted. */
-  readonly left: readonly SpooledRecord[];
   readonly #store: SpoolStore;
   readonly #port: SpoolPort;
   readonly #heads = new WeakMap<OutgoingRecord, SpooledHead>();
   readonly #closing = new AbortController();
   #scheduled = false;
 
-  constructor({ spool, left }: OpenedSpool, port: SpoolPort) {
-    this.#store = spool;
-    this.left = left;
+  constructor(store: SpoolStore, port: SpoolPort) {
+    this.#store = store;
     this.#port = port;
   }
 
@@ -46,6 +43,7 @@ export class Spool {
       const after = this.#port.newest();
       head = { ...identity, channel, openedAt, ...(after === undefined ? {} : { after }) };
       this.#heads.set(record, head);
+      record.kept = true;
     }
     this.#store.add(head, line);
     this.#soon();
@@ -64,7 +62,7 @@ export class Spool {
    */
   commit(): Promise<void> {
     return this.#store.commit().catch((error: unknown) => {
-      throw failed(error);
+      throw failed(error, "unknown");
     });
   }
 
@@ -96,7 +94,7 @@ export class Spool {
   close(): Promise<void> {
     this.#closing.abort();
     return this.#store.close().catch((error: unknown) => {
-      throw failed(error);
+      throw failed(error, "unknown");
     });
   }
 

@@ -34,6 +34,40 @@ test("so many send at a time, in the order in which they asked", () => {
   expect(sent).toEqual(["a", "b", "c", "d"]);
 });
 
+test("what fails as soon as it is sent is over, however many wait: they do not call each other", () => {
+  const { turns, limits } = rig(0);
+  let over = 0;
+  for (let i = 0; i < 20_000; i++) {
+    const failing: Sender = {
+      advance() {
+        if (!turns.take(failing)) return;
+        over++;
+        turns.give();
+        turns.call();
+      },
+    };
+    failing.advance();
+  }
+  limits.now = 1;
+  turns.call();
+  expect(over).toBe(20_000);
+});
+
+test("one that throws keeps nobody from their turn", () => {
+  const { turns, sent, sender, limits } = rig(0);
+  const broken: Sender = {
+    advance() {
+      if (turns.take(broken)) throw new Error("broken");
+    },
+  };
+  broken.advance();
+  sender("b", 1).advance();
+  limits.now = 2;
+  expect(() => turns.call()).toThrow("broken");
+  turns.call();
+  expect(sent).toEqual(["b"]);
+});
+
 test("one that always has more gets in line behind those who wait", () => {
   const { turns, sent, sender } = rig(1);
   const busy = sender("busy", 3);

@@ -13,6 +13,8 @@ export class Turns {
   #going = 0;
   readonly #asked = new Set<Sender>();
   #calling: Sender | undefined;
+  /** Whether those who wait are being called. */
+  #busy = false;
 
   /** @param limit how many may be on their way now */
   constructor(limit: () => number) {
@@ -41,15 +43,24 @@ export class Turns {
     this.#going--;
   }
 
-  /** Calls those who wait, as many as may send. */
+  /**
+   * Calls those who wait, as many as may send. What is sent can fail at once, and whoever sent it calls again: then the call that is
+   * being made goes on, or as many as wait would be on the stack.
+   */
   call(): void {
-    if (this.#calling !== undefined || this.#asked.size === 0) return;
-    for (const sender of this.#asked) {
-      if (this.#going >= this.#limit()) return;
-      this.#asked.delete(sender);
-      this.#calling = sender;
-      sender.advance();
+    if (this.#busy || this.#asked.size === 0) return;
+    this.#busy = true;
+    try {
+      for (const sender of this.#asked) {
+        if (this.#going >= this.#limit()) break;
+        this.#asked.delete(sender);
+        this.#calling = sender;
+        sender.advance();
+        this.#calling = undefined;
+      }
+    } finally {
       this.#calling = undefined;
+      this.#busy = false;
     }
   }
 }

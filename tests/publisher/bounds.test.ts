@@ -240,6 +240,77 @@ describe.each(WAYS)("over %s", (way) => {
   });
 });
 
+test("an onRecord whose promise is rejected is reported, too", async () => {
+  await using rig = await createRig();
+  const warned = new Promise<Error>((resolve) => process.once("warning", resolve));
+  const publisher = await rig.publisher({
+    onRecord: async () => {
+      throw new Error("the metrics are down");
+    },
+  });
+  await publisher.publish("agent:a1", event(0));
+  expect((await warned).message).toContain("the metrics are down");
+});
+
+test("a signal that is aborted by what writes the payload is noticed before anything is taken", async () => {
+  await using rig = await createRig();
+  const publisher = await rig.publisher();
+  const stop = new AbortController();
+  const { signal } = stop;
+  const payload = {
+    toJSON() {
+      stop.abort();
+      return { message: "m", i: 0 };
+    },
+  };
+  const aborted = { code: "aborted", stored: "no" };
+  await expect(publisher.publish("agent:a1", { type: "log_entry", payload }, { signal })).rejects.toMatchObject(
+    aborted,
+  );
+  const second = new AbortController();
+  const aborting = {
+    toJSON() {
+      second.abort();
+      return { message: "m" };
+    },
+  };
+  const events = [event(0), { type: "log_entry", payload: aborting }];
+  const many = publisher.publishMany("agent:a1", events, { signal: second.signal });
+  await expect(many).rejects.toMatchObject(aborted);
+  expect(publisher.stats).toMatchObject({ queuedEvents: 0, queuedBytes: 0, channels: 0 });
+  expect(await readLog(rig.nc)).toEqual([]);
+});
+
+test("a signal that cannot be let go of is none", async () => {
+  await using rig = await createRig();
+  const publisher = await rig.publisher();
+  const signal = { aborted: false, addEventListener: () => undefined } as unknown as AbortSignal;
+  await expect(publisher.publish("agent:a1", event(0), { signal })).rejects.toThrow(TypeError);
+  await publisher.publish("agent:a1", event(0));
+  expect(publisher.stats.channels).toBe(0);
+});
+
+test("several events at once count the records that they fill before they are let in", async () => {
+  const { rig, publisher, first } = await blocked("user", { maxQueueBytes: 1_000_000, maxRecordEvents: 1 });
+  await using _ = rig;
+  await expect(publisher.publishMany("agent:a1", upTo(2_700).map(event))).rejects.toBeInstanceOf(QueueFullError);
+  const taken = publisher.publishMany("agent:a1", upTo(800).map(event));
+  expect(publisher.stats.queuedBytes).toBeLessThanOrEqual(1_000_000);
+  rig.proxy.resume();
+  await Promise.all([first, taken]);
+});
+
+test("several events that are more than the queue by themselves are taken while nothing else waits, and not before", async () => {
+  const { rig, publisher, first } = await blocked("user", { maxQueueBytes: 100_000 });
+  await using _ = rig;
+  const large = upTo(1_000).map(event);
+  await expect(publisher.publishMany("agent:a1", large)).rejects.toBeInstanceOf(QueueFullError);
+  rig.proxy.resume();
+  await first;
+  await publisher.flush();
+  expect(await publisher.publishMany("agent:a1", large)).toHaveLength(1_000);
+});
+
 test.each([0, -1, Number.NaN, "1"])("a timeoutMs of %s is a TypeError", async (timeoutMs) => {
   await using rig = await createRig();
   const publisher = await rig.publisher();

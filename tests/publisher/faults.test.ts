@@ -2,7 +2,7 @@ import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { type NatsConnection, nanos } from "@nats-io/transport-node";
 import { describe, expect, test, vi } from "vitest";
 import { seededRandom } from "../support/random.ts";
-import { deleteTestStream, ensureTestStream, readLog } from "../support/stream.ts";
+import { deleteTestStream, ensureTestStream, readLog, recreateTestStream } from "../support/stream.ts";
 import { createRig, eventIdsOf, numbersOf, type Rig, repeatedIds, startLoad, upTo, WAYS } from "./rig.ts";
 
 const event = (i: number) => ({ type: "log_entry", payload: { message: "m", i } });
@@ -197,6 +197,20 @@ describe.each(WAYS)("over %s", (way) => {
       expect(numbersOf(log)).toEqual(upTo(10));
       expect(results.map((result) => result.eventId)).toEqual(eventIdsOf(log));
       expect(results.every((result) => !result.duplicate)).toBe(true);
+    });
+
+    // Over HTTP it is the broker that knows the stream.
+    test.skipIf(way === "http")("is made anew before a publisher's first publish: it knew how far it was", async () => {
+      await using rig = await createRig({ way });
+      const other = await rig.publisher();
+      for (const i of upTo(5)) await other.publish("agent:b1", event(i));
+      const publisher = await rig.publisher();
+      await vi.waitFor(() => expect(publisher.stats.connected).toBe(true));
+      await recreateTestStream(rig.nc);
+      const { eventId } = await publisher.publish("agent:a1", event(0));
+      const log = await readLog(rig.nc, "kata.team.t1.agent.a1");
+      expect(numbersOf(log)).toEqual([0]);
+      expect(eventIdsOf(log)).toEqual([eventId]);
     });
 
     // Where it is the broker's connection that stays, nothing tells it.

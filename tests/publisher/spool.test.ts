@@ -129,6 +129,38 @@ describe.each(WAYS)("over %s", (way) => {
     expect(third.stats.queuedEvents).toBe(0);
   });
 
+  test("closed while nothing is connected: what is kept is not said to be absent, sent or not", async () => {
+    await using rig = await createRig({ way });
+    await using directory = await createTempDirectory();
+    const spool = directory.path;
+    const first = await rig.publisher({ spool, closeTimeoutMs: 50 });
+    await first.publish("agent:a1", event(0));
+    rig.proxy.refuse(true);
+    rig.proxy.cut();
+    // Over HTTP nothing is noticed before something is sent.
+    if (way !== "http") await vi.waitFor(() => expect(first.stats.connected).toBe(false));
+    const told = Promise.allSettled([1, 2, 3].map((i) => first.publish("agent:a1", event(i))));
+    await first.spooled();
+    await expect(first.close()).rejects.toMatchObject({ code: "spooled", stored: "unknown" });
+    for (const outcome of await told) expect(outcome).toMatchObject({ reason: { code: "spooled", stored: "unknown" } });
+    rig.proxy.refuse(false);
+    const second = await rig.publisher({ spool });
+    await second.flush();
+    expect(numbersOf(await readLog(rig.nc))).toEqual([0, 1, 2, 3]);
+  });
+
+  test("its time is up while nothing is connected: what may be on disk is not said to be absent", async () => {
+    await using rig = await createRig({ way });
+    await using directory = await createTempDirectory();
+    const publisher = await rig.publisher({ spool: directory.path });
+    await publisher.publish("agent:a1", event(0));
+    rig.proxy.refuse(true);
+    rig.proxy.cut();
+    if (way !== "http") await vi.waitFor(() => expect(publisher.stats.connected).toBe(false));
+    const hasty = publisher.publish("agent:a1", event(1), { timeoutMs: 300 });
+    await expect(hasty).rejects.toMatchObject({ code: "unavailable", stored: "unknown" });
+  });
+
   test("an event that was rejected is not sent by the next publisher", async () => {
     await using rig = await createRig({ way });
     await using directory = await createTempDirectory();
