@@ -43,6 +43,13 @@ describe("a pino line", () => {
     ["time", "yesterday"],
     ["time", 1e300],
     ["time", null],
+    // Microseconds, and years that RFC 3339 has no digits for.
+    ["time", 1_700_000_000_123_000],
+    ["time", -1e14],
+    ["time", "2026-02-30T00:00:00Z"],
+    ["time", "2026-01-31T24:00:00Z"],
+    ["time", "2026-01-31T12:00:60Z"],
+    ["time", "9999-12-31T23:59:59-01:00"],
     ["level", "verbose"],
     ["level", null],
     ["name", 7],
