@@ -1,6 +1,7 @@
 import { type CaptureErrorListener, tell } from "./capture-error.ts";
 import { PublisherError } from "./errors.ts";
 import type { EventInput } from "./event.ts";
+import type { PublishOutcome } from "./outcome.ts";
 import type { LogPublisher, Publisher } from "./publisher.ts";
 import { withoutCapture } from "./quiet.ts";
 
@@ -10,6 +11,8 @@ const WINDOW_BYTES = 8 * 1024 * 1024;
 const EVENT_BYTES = 512;
 /** So many events are handed in at a time: together they are accepted or not. */
 const BATCH = 250;
+/** Entries are tried for as long as it takes. */
+const FOR_EVER = { timeoutMs: Infinity };
 
 /** `wait`: the source waits while the publisher's queue is full. `lose`: events are lost then, and reported: for a source that cannot wait. */
 export type WhenFull = "wait" | "lose";
@@ -69,9 +72,16 @@ export class LogFeed {
 
   /** An event of a source that cannot wait. */
   offer(event: EventInput): void {
-    const { publisher } = this.#options;
+    const { publisher, channel } = this.#options;
     if (publisher instanceof Promise) throw new TypeError("only a publisher that is there can be offered something");
-    this.#publish(publisher as unknown as Publisher, [event], EVENT_BYTES, undefined);
+    const published = withoutCapture(() => (publisher as unknown as Publisher).publish(channel, event, FOR_EVER));
+    this.#follow(
+      EVENT_BYTES,
+      published.then(
+        () => void this.#events++,
+        (error: unknown) => this.#notStored(error, 1),
+      ),
+    );
   }
 
   /** So many events are not taken on. */
@@ -86,7 +96,7 @@ export class LogFeed {
 
   async #sendBatch(publisher: Publisher, batch: readonly EventInput[], bytes: number): Promise<void> {
     if (this.#options.whenFull === "lose") {
-      this.#publish(publisher, batch, bytes, undefined);
+      this.#publish(publisher, batch, bytes, () => false);
       return;
     }
     for (;;) {
@@ -95,17 +105,20 @@ export class LogFeed {
       if (refusal instanceof PublisherError && refusal.code === "queue_full") {
         await publisher.flush();
       } else if (batch.length > 1) {
-        // One of them is to blame.
-        for (const event of batch) await this.#sendBatch(publisher, [event], bytes / batch.length);
+        // One of them is to blame, and none of them was accepted. In halves: to find it among 250 takes 16 attempts.
+        const half = Math.ceil(batch.length / 2);
+        for (const part of [batch.slice(0, half), batch.slice(half)]) {
+          await this.#sendBatch(publisher, part, (bytes * part.length) / batch.length);
+        }
         return;
       } else {
-        this.#lose(refusal, 1);
+        this.#notStored(refusal, 1);
         return;
       }
     }
   }
 
-  /** Resolves with why the batch was refused, as a whole and at once; `undefined` if it is on its way. */
+  /** Resolves with why none of the batch was accepted; `undefined` if it is on its way. */
   async #attempt(publisher: Publisher, batch: readonly EventInput[], bytes: number): Promise<unknown> {
     let refusal: unknown;
     let early = true;
@@ -119,40 +132,53 @@ export class LogFeed {
     return refusal;
   }
 
-  /** @param refused told of a failure, and says whether it deals with it */
+  /** @param refused told why none was accepted, and says whether it deals with it */
   #publish(
     publisher: Publisher,
     batch: readonly EventInput[],
     bytes: number,
-    refused: ((error: unknown) => boolean) | undefined,
+    refused: (error: unknown) => boolean,
   ): void {
-    const [first] = batch;
-    if (first === undefined) return;
     const { channel } = this.#options;
+    const published = withoutCapture(() => publisher.publishEach(channel, batch, FOR_EVER));
+    this.#follow(
+      bytes,
+      published.then(
+        (outcomes) => this.#count(outcomes),
+        (error: unknown) => {
+          if (!refused(error)) this.#notStored(error, batch.length);
+        },
+      ),
+    );
+  }
+
+  /** @param told resolves when it is known what became of so many bytes */
+  #follow(bytes: number, told: Promise<void>): void {
     this.#pending++;
     this.#pendingBytes += bytes;
-    const options = { timeoutMs: Infinity };
-    withoutCapture<Promise<unknown>>(() =>
-      batch.length === 1 ? publisher.publish(channel, first, options) : publisher.publishMany(channel, batch, options),
-    )
-      .then(
-        () => {
-          this.#events += batch.length;
-        },
-        (error: unknown) => {
-          if (refused?.(error) === true) return;
-          // The publisher was closed, and its spool has it: the next one publishes it.
-          if (error instanceof PublisherError && error.code === "spooled") return;
-          this.#lose(error, batch.length);
-        },
-      )
-      .then(() => {
-        this.#pending--;
-        this.#pendingBytes -= bytes;
-        const waiting = this.#waiting;
-        this.#waiting = [];
-        for (const wake of waiting) wake();
-      });
+    void told.then(() => {
+      this.#pending--;
+      this.#pendingBytes -= bytes;
+      const waiting = this.#waiting;
+      this.#waiting = [];
+      for (const wake of waiting) wake();
+    });
+  }
+
+  #count(outcomes: readonly PublishOutcome[]): void {
+    // Those of a record that failed share one error: that is told once.
+    const failures = new Map<PublisherError, number>();
+    for (const outcome of outcomes) {
+      if ("error" in outcome) failures.set(outcome.error, (failures.get(outcome.error) ?? 0) + 1);
+      else this.#events++;
+    }
+    for (const [error, events] of failures) this.#notStored(error, events);
+  }
+
+  #notStored(error: unknown, events: number): void {
+    // The publisher was closed, and its spool has it: the next one publishes it.
+    if (error instanceof PublisherError && error.code === "spooled") return;
+    this.#lose(error, events);
   }
 
   #lose(error: unknown, events: number): void {

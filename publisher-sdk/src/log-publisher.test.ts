@@ -11,12 +11,12 @@ interface Mine {
 /** One that stores everything, and keeps it. */
 function publisherOf<P extends LogPublisher>() {
   const taken: EventInput[] = [];
-  const publishMany = async (_: string, events: readonly EventInput[]) => {
+  const publishEach = async (_: string, events: readonly EventInput[]) => {
     taken.push(...events);
     return events.map((_event, i) => ({ eventId: `e-${i}`, duplicate: false }));
   };
-  const publish = async (channel: string, event: EventInput) => (await publishMany(channel, [event]))[0];
-  return { taken, publisher: { publish, publishMany, flush: async () => undefined } as unknown as P };
+  const publish = async (channel: string, event: EventInput) => (await publishEach(channel, [event]))[0];
+  return { taken, publisher: { publish, publishEach, flush: async () => undefined } as unknown as P };
 }
 
 describe("a publisher of an application's own events", () => {

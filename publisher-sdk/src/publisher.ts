@@ -62,7 +62,7 @@ export interface Publisher<E extends EventMap = AnyEvents> extends AsyncDisposab
 }
 
 /** What takes log entries: a publisher of whatever events, since every one has those of the protocol. */
-export type LogPublisher = Pick<Publisher<object>, "publish" | "publishMany" | "flush">;
+export type LogPublisher = Pick<Publisher<object>, "publish" | "publishEach" | "flush">;
 
 /** An event that says where it goes. */
 export type ChannelEvent<E extends EventMap = AnyEvents> = EventInputOf<E> & { readonly channel: string };

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { createPublisher } from "@kata/publisher";
+import { createPublisher, type Publisher } from "@kata/publisher";
 import type { PinoTransportOptions } from "@kata/publisher/pino";
 import createPinoTransport, { createPinoStream } from "@kata/publisher/pino";
 import { pino } from "pino";
@@ -254,4 +254,37 @@ describe("a pino line as an event", () => {
     expect(numbers).toEqual(Array.from({ length: 200 - lost }, (_, i) => i));
     expect(events.at(-1)?.payload.message).toBe("after");
   });
+
+  describe.each(["lose", "wait"] as const)("where the queue's end is to %s", (whenFull) => {
+    test("one that the broker refuses is lost alone, and so it is told", async () => {
+      await using rig = await createRig({ way: "http" });
+      const { told, log } = await write(await rig.publisher(), tenLines(nested(1_200)), whenFull);
+      expect(told).toEqual([["invalid_event", 1]]);
+      expect(await log(rig.nc)).toEqual(NINE);
+    });
+  });
 });
+
+const NINE = ["0", "1", "2", "3", "5", "6", "7", "8", "9"];
+
+/** Ten lines, of which the fifth has the field. */
+function tenLines(field: string): string {
+  return NINE.toSpliced(4, 0, "4")
+    .map((message) => `{"level":30,"msg":"${message}"${message === "4" ? `,"field":${field}` : ""}}\n`)
+    .join("");
+}
+
+function nested(depth: number): string {
+  return `${"[".repeat(depth)}${"]".repeat(depth)}`;
+}
+
+/** Writes it in one piece, and resolves with what was told of losses when everything is settled. */
+async function write(publisher: Publisher, lines: string, whenFull: "lose" | "wait") {
+  const told: unknown[] = [];
+  const onError = (error: Error & { code?: string }, lost: number) => void told.push([error.code, lost]);
+  const stream = createPinoStream(publisher, CHANNEL, { whenFull, onError });
+  stream.end(lines);
+  await once(stream, "finish");
+  const log = async (nc: Parameters<typeof readLog>[0]) => (await logged(nc)).map(({ payload }) => payload.message);
+  return { told, log };
+}
