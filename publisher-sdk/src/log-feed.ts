@@ -63,25 +63,23 @@ export class LogFeed {
       return;
     }
     const publisher = this.#publisher;
+    if (this.#options.whenFull === "lose") {
+      // Each by itself, lest one that is refused takes the others with it; in one go they travel together all the same.
+      for (const event of events) this.#publish(publisher, event);
+      return;
+    }
     for (let start = 0; start < events.length; start += BATCH) {
       const batch = events.slice(start, start + BATCH);
       await this.#sendBatch(publisher, batch, (bytes * batch.length) / events.length + batch.length * EVENT_BYTES);
     }
-    while (this.#options.whenFull === "wait" && this.#pendingBytes > WINDOW_BYTES) await this.#change();
+    while (this.#pendingBytes > WINDOW_BYTES) await this.#change();
   }
 
   /** An event of a source that cannot wait. */
   offer(event: EventInput): void {
-    const { publisher, channel } = this.#options;
+    const { publisher } = this.#options;
     if (publisher instanceof Promise) throw new TypeError("only a publisher that is there can be offered something");
-    const published = withoutCapture(() => (publisher as unknown as Publisher).publish(channel, event, FOR_EVER));
-    this.#follow(
-      EVENT_BYTES,
-      published.then(
-        () => void this.#events++,
-        (error: unknown) => this.#notStored(error, 1),
-      ),
-    );
+    this.#publish(publisher as unknown as Publisher, event);
   }
 
   /** So many events are not taken on. */
@@ -95,10 +93,6 @@ export class LogFeed {
   }
 
   async #sendBatch(publisher: Publisher, batch: readonly EventInput[], bytes: number): Promise<void> {
-    if (this.#options.whenFull === "lose") {
-      this.#publish(publisher, batch, bytes, () => false);
-      return;
-    }
     for (;;) {
       const refusal = await this.#attempt(publisher, batch, bytes);
       if (refusal === undefined) return;
@@ -122,32 +116,31 @@ export class LogFeed {
   async #attempt(publisher: Publisher, batch: readonly EventInput[], bytes: number): Promise<unknown> {
     let refusal: unknown;
     let early = true;
-    this.#publish(publisher, batch, bytes, (error) => {
-      if (early) refusal = error;
-      return early;
-    });
+    const published = withoutCapture(() => publisher.publishEach(this.#options.channel, batch, FOR_EVER));
+    this.#follow(
+      bytes,
+      published.then(
+        (outcomes) => this.#count(outcomes),
+        (error: unknown) => {
+          if (early) refusal = error;
+          else this.#notStored(error, batch.length);
+        },
+      ),
+    );
     // A refusal is there when what is due now has run.
     await new Promise(setImmediate);
     early = false;
     return refusal;
   }
 
-  /** @param refused told why none was accepted, and says whether it deals with it */
-  #publish(
-    publisher: Publisher,
-    batch: readonly EventInput[],
-    bytes: number,
-    refused: (error: unknown) => boolean,
-  ): void {
-    const { channel } = this.#options;
-    const published = withoutCapture(() => publisher.publishEach(channel, batch, FOR_EVER));
+  /** Publishes it if there is room, or it is lost. */
+  #publish(publisher: Publisher, event: EventInput): void {
+    const published = withoutCapture(() => publisher.publish(this.#options.channel, event, FOR_EVER));
     this.#follow(
-      bytes,
+      EVENT_BYTES,
       published.then(
-        (outcomes) => this.#count(outcomes),
-        (error: unknown) => {
-          if (!refused(error)) this.#notStored(error, batch.length);
-        },
+        () => void this.#events++,
+        (error: unknown) => this.#notStored(error, 1),
       ),
     );
   }

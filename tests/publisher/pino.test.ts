@@ -225,6 +225,14 @@ describe("a pino line as an event", () => {
     6_000,
   );
 
+  test("in the same thread, of lines that are written in one piece those are lost for which there is no room", async () => {
+    await using rig = await createRig();
+    const publisher = await rig.publisher({ maxQueueBytes: 20_000 });
+    const { told, log } = await write(publisher, tenLines(JSON.stringify("x".repeat(30_000))), "lose");
+    expect(told).toEqual([["queue_full", 1]]);
+    expect(await log(rig.nc)).toEqual(NINE);
+  });
+
   test("in the same thread, what the queue cannot hold is lost and reported, and the rest goes on", async () => {
     await using rig = await createRig();
     const publisher = await rig.publisher({ maxQueueBytes: 20_000 });
@@ -262,6 +270,20 @@ describe("a pino line as an event", () => {
       expect(told).toEqual([["invalid_event", 1]]);
       expect(await log(rig.nc)).toEqual(NINE);
     });
+
+    test.each([
+      ["invalid_event", nested(20_000)],
+      ["too_large", JSON.stringify("x".repeat(1_000))],
+    ])(
+      "one that no event can hold (%s) is lost alone, and its neighbours are in the log once and in order",
+      async (code, field) => {
+        await using rig = await createRig();
+        const publisher = await rig.publisher({ maxEventBytes: 1_000 });
+        const { told, log } = await write(publisher, tenLines(field), whenFull);
+        expect(told).toEqual([[code, 1]]);
+        expect(await log(rig.nc)).toEqual(NINE);
+      },
+    );
   });
 });
 
