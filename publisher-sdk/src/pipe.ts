@@ -115,8 +115,7 @@ export async function pipe(port: PipePort, source: Source<EventInput>, options: 
   }
   signal?.removeEventListener("abort", abort);
   stop();
-  // Not awaited: a generator that waits for something answers only afterwards.
-  if (!ended) Promise.resolve(items.return?.()).catch(() => undefined);
+  if (!ended) letGo(items);
   // What is on its way is settled first: whoever is told of a failure can rely on nothing moving any more.
   while (pending > 0) {
     await new Promise<void>((resolve) => {
@@ -125,6 +124,15 @@ export async function pipe(port: PipePort, source: Source<EventInput>, options: 
   }
   if (failure !== undefined) throw failure.error;
   return { events, duplicates };
+}
+
+/**
+ * Not awaited: a generator that waits for something answers only afterwards. What it throws, at once or later, is not why the pipe
+ * failed.
+ */
+function letGo(items: AsyncIterator<unknown> | Iterator<unknown>): void {
+  const answer = async (): Promise<unknown> => items.return?.();
+  answer().catch(() => undefined);
 }
 
 function iteratorOf<T>(source: Source<T>): AsyncIterator<T> | Iterator<T> {

@@ -61,6 +61,23 @@ describe.each(WAYS)("over %s", (way) => {
     await vi.waitFor(() => expect(released).toBe(true));
   });
 
+  test("a source that fails when it is let go of does not hide why, and what is on its way is settled all the same", async () => {
+    await using rig = await createRig({ way });
+    const publisher = await rig.publisher();
+    function* source() {
+      try {
+        yield event(0);
+        yield { type: "NO", payload: null };
+      } finally {
+        // biome-ignore lint/correctness/noUnsafeFinally: that is what it is about
+        throw new Error("the file was closed already");
+      }
+    }
+    await expect(publisher.pipe(source(), { channel: "agent:a1" })).rejects.toMatchObject({ code: "invalid_event" });
+    expect(publisher.stats.queuedEvents).toBe(0);
+    expect(numbersOf(await readLog(rig.nc))).toEqual([0]);
+  });
+
   test("the end of a failing source is told although it is silent: by a failure, and by a signal", async () => {
     await using rig = await createRig({ way });
     const publisher = await rig.publisher();
