@@ -31,6 +31,8 @@ export async function pipe(port: PipePort, source: Source<EventInput>, options: 
   let duplicates = 0;
   let pending = 0;
   let failure: { readonly error: unknown } | undefined;
+  /** Whether the log has events, or may get some, that `onResult` is not told of. */
+  let untold = false;
   /** Ends what is waited for: the source, or the last acknowledgement. */
   let wake = (): void => undefined;
 
@@ -42,6 +44,7 @@ export async function pipe(port: PipePort, source: Source<EventInput>, options: 
     events++;
     if (result.duplicate) duplicates++;
     pending--;
+    if (onResult === undefined) untold = true;
     try {
       onResult?.(result);
     } catch (error) {
@@ -51,6 +54,7 @@ export async function pipe(port: PipePort, source: Source<EventInput>, options: 
   };
   const rejected = (error: unknown): void => {
     pending--;
+    if (!(error instanceof PublisherError) || error.stored === "unknown") untold = true;
     fail(error);
   };
   const abort = (): void => fail(new PublisherError("aborted", "the pipe was aborted"));
@@ -116,14 +120,20 @@ export async function pipe(port: PipePort, source: Source<EventInput>, options: 
   signal?.removeEventListener("abort", abort);
   stop();
   if (!ended) letGo(items);
-  // What is on its way is settled first: whoever is told of a failure can rely on nothing moving any more.
+  // What is on its way is settled first: only then is it known whether more of it is in the log than was told.
   while (pending > 0) {
     await new Promise<void>((resolve) => {
       wake = resolve;
     });
   }
-  if (failure !== undefined) throw failure.error;
+  if (failure !== undefined) throw untold ? withUntold(failure.error) : failure.error;
   return { events, duplicates };
+}
+
+/** An error is of one event, or of none, and may say of that that it is not in the log: a pipe's is about all of its events. */
+function withUntold(error: unknown): unknown {
+  if (!(error instanceof PublisherError) || error.stored === "unknown") return error;
+  return new PublisherError(error.code, error.message, { stored: "unknown", cause: error });
 }
 
 /**

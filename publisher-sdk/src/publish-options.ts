@@ -42,7 +42,10 @@ export interface Attempt {
 export interface PipeOptions<Channel extends string | undefined = string | undefined> extends PublishOptions {
   /** Where all events go; without it each names its own `channel`. */
   readonly channel?: Channel;
-  /** Told of each event that is in the log, in the order of its channel. */
+  /**
+   * Told of each event that is in the log, in the order of its channel: of all of them, unless the pipe rejects with `stored: "unknown"`
+   * or with an error that is no `PublisherError`.
+   */
   readonly onResult?: ((result: PublishResult) => void) | undefined;
   /** How much may be on its way before the source has to wait, bytes; default 8 MiB, at most half of `maxQueueBytes`. */
   readonly windowBytes?: number | undefined;

@@ -37,8 +37,13 @@ export interface Publisher<E extends EventMap = AnyEvents> extends AsyncDisposab
   /**
    * Publishes what a source gives, in its order, and takes no more from it while too much is on its way: for streams of any length.
    * Resolves when the source has ended and the log has all of it. At the first event that is rejected it takes nothing more, waits
-   * until what is on its way is settled, and rejects with that one's error; so it does with an error of the source's own, and with
-   * `aborted` when the signal is.
+   * until what is on its way is settled, and rejects with that one's code; so it does with an error of the source's own or of
+   * `onResult`, with `closed` when the publisher is, and with `aborted` when the signal is, which takes back what has not been sent and
+   * does not wait for what has.
+   *
+   * The error's `stored` is about all of the pipe's events. `no`: of those that `onResult` was not told of, none is in the log or will get
+   * there. `unknown`: some are, or may be; so it is without an `onResult` as soon as one was stored. An error that is no
+   * {@link PublisherError}, the source's own, says nothing of that.
    */
   pipe(source: Source<EventInputOf<E>>, options: PipeOptions<string>): Promise<PipeResult>;
   pipe(source: Source<ChannelEvent<E>>, options?: PipeOptions<undefined>): Promise<PipeResult>;

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { describe, expect, test, vi } from "vitest";
+import type { PublishResult } from "@kata/publisher";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { readLog } from "../support/stream.ts";
-import { createRig, numbersOf, upTo, WAYS } from "./rig.ts";
+import { createRig, eventIdsOf, numbersOf, upTo, WAYS } from "./rig.ts";
 
 const event = (i: number) => ({ type: "log_entry", payload: { message: "m", i } });
 
@@ -93,6 +94,88 @@ describe.each(WAYS)("over %s", (way) => {
     stop.abort();
     await expect(piped).rejects.toMatchObject({ code: "aborted" });
     expect(numbersOf(await readLog(rig.nc))).toEqual([0]);
+  });
+
+  describe("of a pipe that failed, `stored` is about all that onResult was not told of", () => {
+    const CHANNEL = "agent:a1";
+    /** One that has given these events and then is silent. */
+    async function* given(...numbers: number[]) {
+      yield* numbers.map(event);
+      await new Promise(() => {});
+    }
+    const told: string[] = [];
+    const onResult = ({ eventId }: PublishResult) => void told.push(eventId);
+    beforeEach(() => void told.splice(0));
+
+    test("it is `no` where it was told of everything that the log has", async () => {
+      await using rig = await createRig({ way });
+      const publisher = await rig.publisher();
+      const source = [event(0), event(1), { type: "NO", payload: null }, event(3)];
+      const failed = { code: "invalid_event", stored: "no" };
+      await expect(publisher.pipe(source, { channel: CHANNEL, onResult })).rejects.toMatchObject(failed);
+      const log = await readLog(rig.nc);
+      expect(numbersOf(log)).toEqual([0, 1]);
+      expect(told).toEqual(eventIdsOf(log));
+    });
+
+    test("it is `unknown` where the log has events and nobody was told", async () => {
+      await using rig = await createRig({ way });
+      const publisher = await rig.publisher();
+      const refused = { type: "NO", payload: null };
+      const failed = { code: "invalid_event", stored: "unknown" };
+      await expect(publisher.pipe([event(0), refused], { channel: CHANNEL })).rejects.toMatchObject(failed);
+      expect(numbersOf(await readLog(rig.nc))).toEqual([0]);
+      await expect(publisher.pipe([refused], { channel: CHANNEL })).rejects.toMatchObject({ ...failed, stored: "no" });
+    });
+
+    test("it is `unknown` when it is aborted while some are unanswered, which get there later", async () => {
+      await using rig = await createRig({ way });
+      const publisher = await rig.publisher({ ackTimeoutMs: 60_000 });
+      await publisher.publish(CHANNEL, event(0));
+      rig.proxy.pause();
+      const stop = new AbortController();
+      const piped = publisher.pipe(given(1, 2), { channel: CHANNEL, signal: stop.signal, onResult });
+      const failed = expect(piped).rejects.toMatchObject({ code: "aborted", stored: "unknown" });
+      await vi.waitFor(() => expect(publisher.stats.queuedEvents).toBe(2));
+      stop.abort();
+      await failed;
+      expect(told).toEqual([]);
+      rig.proxy.resume();
+      await publisher.flush();
+      expect(numbersOf(await readLog(rig.nc))).toContain(1);
+      expect(told).toEqual([]);
+    });
+
+    test("it is `no` when it is aborted before any was sent", async () => {
+      await using rig = await createRig({ way });
+      const publisher = await rig.publisher({ ackTimeoutMs: 60_000 });
+      await publisher.publish(CHANNEL, event(0));
+      rig.proxy.pause();
+      const before = publisher.publish(CHANNEL, event(1));
+      await new Promise((next) => setImmediate(next));
+      const stop = new AbortController();
+      const piped = publisher.pipe(given(2, 3), { channel: CHANNEL, signal: stop.signal, onResult });
+      const failed = expect(piped).rejects.toMatchObject({ code: "aborted", stored: "no" });
+      await vi.waitFor(() => expect(publisher.stats.queuedEvents).toBe(3));
+      stop.abort();
+      await failed;
+      rig.proxy.resume();
+      await before;
+      await publisher.flush();
+      expect(numbersOf(await readLog(rig.nc))).toEqual([0, 1]);
+    });
+
+    test("it is `unknown` when the publisher is closed while one is unanswered", async () => {
+      await using rig = await createRig({ way });
+      const publisher = await rig.publisher({ ackTimeoutMs: 60_000, closeTimeoutMs: 100 });
+      await publisher.publish(CHANNEL, event(0));
+      rig.proxy.pause();
+      const piped = publisher.pipe(given(1), { channel: CHANNEL, onResult });
+      const failed = expect(piped).rejects.toMatchObject({ code: "closed", stored: "unknown" });
+      await vi.waitFor(() => expect(publisher.stats.queuedEvents).toBe(1));
+      await expect(publisher.close()).rejects.toMatchObject({ code: "unavailable" });
+      await failed;
+    });
   });
 
   test("a queue that others have filled is waited for, and the order stays", async () => {
