@@ -38,8 +38,9 @@ export interface ConsoleCapture extends AsyncDisposable {
 
 /**
  * From now on each call of `console.log`, `info`, `warn`, `error`, `debug` and `trace` is a `log_entry` too, with the text that is
- * printed (`util.format`), and the method's level. A call costs what formatting and encoding cost; it never waits and never throws
- * for it. What is printed because something is published is not captured, see {@link withoutCapture}.
+ * printed (`util.format`; without the indentation of `console.group`), and the method's level. A call costs what formatting and
+ * encoding cost; it never waits and never throws for it. What is printed because something is published is not captured, see
+ * {@link withoutCapture}.
  */
 export function captureConsole(
   publisher: LogPublisher,

@@ -81,6 +81,26 @@ describe("a captured console", () => {
     ]);
   });
 
+  test("in a group is indented where it is printed, and has its text as it is in the event; the label is an event", async () => {
+    const events: EventInput[] = [];
+    const { console, printed } = createConsole();
+    await using _ = captureConsole(
+      fakePublisher(async (event) => void events.push(event)),
+      CHANNEL,
+      { console },
+    );
+    console.group("label");
+    console.warn("two\nlines");
+    console.groupEnd();
+    console.log("after");
+    expect(printed).toEqual(["out label\n", "err   two\n  lines\n", "out after\n"]);
+    expect(events.map(({ payload }) => payload)).toEqual([
+      { message: "label", level: "info" },
+      { message: "two\nlines", level: "warn" },
+      { message: "after", level: "info" },
+    ]);
+  });
+
   test("prints nothing when it is to be silent, but what is said about publishing", async () => {
     const { console, printed } = createConsole();
     const capture = captureConsole(
