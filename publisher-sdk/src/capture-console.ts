@@ -22,13 +22,13 @@ const METHODS = Object.keys(LEVELS) as Method[];
 
 export interface CaptureConsoleOptions {
   /** Prints nothing any more. Default false: it is printed as before, and then published. */
-  readonly silent?: boolean;
+  readonly silent?: boolean | undefined;
   /** The events' `source`: a component's name. */
-  readonly source?: string;
+  readonly source?: string | undefined;
   /** Default: the first failure is said on stderr, in one line. */
-  readonly onError?: CaptureErrorListener;
+  readonly onError?: CaptureErrorListener | undefined;
   /** Default: the global one. */
-  readonly console?: Pick<Console, Method>;
+  readonly console?: Pick<Console, Method> | undefined;
 }
 
 export interface ConsoleCapture extends AsyncDisposable {
