@@ -41,8 +41,8 @@ export class PublisherError extends Error {
   readonly code: PublisherErrorCode;
   readonly retryable: boolean;
   /**
-   * `no`: the event is not in the log and will not get there. `unknown`: it was sent, and no answer came; publish
-   * with an idempotency key where that matters.
+   * `no`: the event is not in the log and will not get there. `unknown`: it was sent and no answer came, or a spool has it, or may have it;
+   * publish with an idempotency key where that matters. A `pipe()`'s error is about all of its events.
    */
   readonly stored: Stored;
 

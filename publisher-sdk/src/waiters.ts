@@ -50,7 +50,7 @@ export class Waiters {
     this.#settles[place] = ignore;
   }
 
-  /** Tells all of them, in the order of their events: at once, and from the first further promise on in the next microtasks. */
+  /** Tells all of them, in the order of their events: at once, or, where there is more than one promise, functions too in the next microtasks. */
   settle(outcomes: Outcomes): void {
     if (this.#resolve !== undefined) {
       const outcome = outcomes(0);
