@@ -42,7 +42,7 @@ export class PublisherError extends Error {
   readonly retryable: boolean;
   /**
    * `no`: the event is not in the log and will not get there. `unknown`: it was sent and no answer came, or a spool has it, or may have it;
-   * publish with an idempotency key where that matters. A `pipe()`'s error is about all of its events.
+   * publish with an idempotency key where that matters. The error of a `publishMany()` or a `pipe()` is about all of its events.
    */
   readonly stored: Stored;
 
@@ -53,6 +53,12 @@ export class PublisherError extends Error {
     this.retryable = POLICY[code].retryable;
     this.stored = options.stored ?? "no";
   }
+}
+
+/** What one event was rejected with, as the error of several: the log has some of them, or may have. */
+export function withUnknown(error: PublisherError): PublisherError {
+  if (error.stored === "unknown") return error;
+  return new PublisherError(error.code, error.message, { stored: "unknown", cause: error });
 }
 
 /** More is waiting than `maxQueueBytes`: `queue_full`. Publish again when there is room, for example after `flush()`. */

@@ -1,4 +1,4 @@
-import { PublisherError, QueueFullError } from "./errors.ts";
+import { PublisherError, QueueFullError, withUnknown } from "./errors.ts";
 import type { EventInput } from "./event.ts";
 import type { PublishResult } from "./outcome.ts";
 import type { PipeOptions, PipeResult, PublishOptions } from "./publish-options.ts";
@@ -126,14 +126,11 @@ export async function pipe(port: PipePort, source: Source<EventInput>, options: 
       wake = resolve;
     });
   }
-  if (failure !== undefined) throw untold ? withUntold(failure.error) : failure.error;
+  if (failure !== undefined) {
+    const { error } = failure;
+    throw untold && error instanceof PublisherError ? withUnknown(error) : error;
+  }
   return { events, duplicates };
-}
-
-/** An error is of one event, or of none, and may say of that that it is not in the log: a pipe's is about all of its events. */
-function withUntold(error: unknown): unknown {
-  if (!(error instanceof PublisherError) || error.stored === "unknown") return error;
-  return new PublisherError(error.code, error.message, { stored: "unknown", cause: error });
 }
 
 /**

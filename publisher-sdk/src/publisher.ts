@@ -18,8 +18,8 @@ export interface Publisher<E extends EventMap = AnyEvents> extends AsyncDisposab
    */
   publish(channel: string, event: EventInputOf<E>, options?: PublishOptions): Promise<PublishResult>;
   /**
-   * The same for several events of a channel, accepted all or none. Rejects if any of them is rejected; the others
-   * can have been stored then.
+   * The same for several events of a channel, accepted all or none. If any of them is rejected, it rejects with the first one's error
+   * when all of them are settled; `stored` is `unknown` then where the log has, or may have, some of them.
    */
   publishMany(
     channel: string,

@@ -62,7 +62,7 @@ export interface Counts {
  * Invariant: nothing is in the log twice. What was answered is there, in the order of the publishes, under the eventId that was
  * answered; what was rejected is not, unless it was said that this is not known.
  */
-export function expectTold({ all }: Outcomes, log: readonly LogRecord[]): Counts {
+export function expectTold({ all }: Pick<Outcomes, "all">, log: readonly LogRecord[]): Counts {
   const found = new Map<number, string>();
   const twice: number[] = [];
   const resolvedInLog: number[] = [];
