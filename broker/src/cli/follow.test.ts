@@ -168,6 +168,35 @@ describe("a followed file that is rotated by renaming", () => {
     expect(await linked.lines(1)).toEqual(["b"]);
   });
 
+  it("or is a link to the file of a day, the next of which is there before the link leads to it", async () => {
+    const day = (number: number) => join(directory, `app-2026-11-${number}.log`);
+    const link = async (number: number) => {
+      await symlink(day(number), `${file}.new`);
+      await rename(`${file}.new`, file);
+    };
+    await writeFile(day(25), "1\n2\n");
+    await link(25);
+    const before = await follow();
+    expect(await before.lines(2)).toEqual(["1", "2"]);
+    const { place } = before.source;
+    await before.stop();
+    await writeFile(day(26), "3\n4\n");
+    await link(26);
+    await writeFile(day(27), "5\n");
+    // Written to since it is followed: what is there of the next day is no copy of it.
+    const now = new Date();
+    await utimes(day(25), now, Date.now() / 1_000 - 3);
+    await utimes(day(26), now, Date.now() / 1_000 - 2);
+    await utimes(day(27), now, Date.now() / 1_000 - 1);
+    const follower = await follow({ from: place });
+    expect(await follower.lines(2)).toEqual(["3", "4"]);
+    await link(27);
+    await appendFile(day(27), "6\n");
+    expect(await follower.lines(2)).toEqual(["5", "6"]);
+    expect(await follower.rest()).toEqual([]);
+    expect(follower.told).toEqual([]);
+  });
+
   it("to what is no file, until it is", async () => {
     await writeFile(file, "1\n");
     const follower = await follow();
@@ -256,6 +285,24 @@ describe("a followed file that is cut", () => {
     expect(await follower.lines(1)).toEqual(["1"]);
     await appendFile(file, "2\n");
     expect(await follower.lines(1)).toEqual(["2"]);
+  });
+
+  it("not yet, though it was copied: it is read in itself, once", async () => {
+    await writeFile(file, "");
+    const follower = await follow();
+    await appendFile(file, "1\n");
+    await copyFile(file, `${file}.1`);
+    for (const [path, s] of [
+      [`${file}.1`, 1],
+      [file, 2],
+    ] as const)
+      await utimes(path, new Date(), Date.now() / 1_000 + s);
+    expect(await follower.lines(1)).toEqual(["1"]);
+    await appendFile(file, "2\n");
+    expect(await follower.lines(1)).toEqual(["2"]);
+    await truncate(file, 0);
+    await appendFile(file, "3\n");
+    expect(await follower.lines(1)).toEqual(["3"]);
   });
 
   it.each(["rename", "copy and cut"])(

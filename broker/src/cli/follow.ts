@@ -1,6 +1,6 @@
 import { setTimeout as rest } from "node:timers/promises";
 import { ByteWindow } from "./byte-window.ts";
-import { digestOf, type FilePlace, locate, readBefore } from "./file-place.ts";
+import { digestOf, type FilePlace, locate, readAt, readBefore } from "./file-place.ts";
 import { startOfLastLine } from "./last-line.ts";
 import { earliest, openOrWait } from "./next-file.ts";
 import {
@@ -135,10 +135,6 @@ class FollowedFile implements FollowedSource {
     try {
       for (;;) {
         if (this.ended && !(await this.#next())) return false;
-        if (this.#read === 0 && (await this.#wasCopied())) {
-          this.ended = true;
-          return true;
-        }
         if (await this.#readOn()) return true;
         if (this.#following !== undefined || (await this.#isOver())) {
           this.ended = true;
@@ -199,8 +195,10 @@ class FollowedFile implements FollowedSource {
       await this.#wasCut();
       return false;
     }
-    if (bytesRead === known.length) return false;
-    this.#window.push(this.#scratch.subarray(known.length, bytesRead));
+    const chunk = this.#scratch.subarray(known.length, bytesRead);
+    if (this.#read === 0 && (await this.#wasCopied(chunk))) return false;
+    if (chunk.length === 0) return false;
+    this.#window.push(chunk);
     this.#read += bytesRead - known.length;
     this.#facts = await factsOf(handle);
     return true;
@@ -229,23 +227,44 @@ class FollowedFile implements FollowedSource {
   }
 
   /**
-   * Whether a file of which nothing was read yet has been copied, and maybe cut, since it was first seen: nothing in itself would
+   * Whether a file of which nothing was read yet has been copied, and cut, since it was first seen: nothing in itself would
    * tell. Then the copy is what follows.
+   *
+   * @param beginning what it holds now
    */
-  async #wasCopied(): Promise<boolean> {
+  async #wasCopied(beginning: Buffer): Promise<boolean> {
     if (!this.#knowsOlder) return false;
     const { path } = this.#options;
     const now = await factsAt(path);
     if (now === undefined || !sameFile(now, this.#file)) return false;
-    const [copy] = (await siblingsOf(path)).filter(
-      (one) => one.mtimeMs > this.#facts.mtimeMs && !this.#older.has(keyOf(one)),
+    // Who has not been written to was not cut.
+    if (now.mtimeMs === this.#facts.mtimeMs) return false;
+    const siblings = await siblingsOf(path);
+    // Where the name is a link to one of them, the others are logs of other days, and no copies.
+    if (siblings.some((one) => sameFile(one, this.#file))) return false;
+    const candidates = siblings.filter(
+      (one) => one.size > 0 && one.mtimeMs > this.#facts.mtimeMs && !this.#older.has(keyOf(one)),
     );
-    if (copy === undefined) return false;
-    const file = await openFile(copy.path).catch(() => undefined);
-    if (file !== undefined && !sameFile(file, copy)) await file.handle.close();
-    else this.#following = file;
-    this.#copied = this.#following !== undefined;
-    return this.#copied;
+    for (const candidate of candidates) {
+      const copy = await openFile(candidate.path).catch(() => undefined);
+      if (copy === undefined) continue;
+      if (sameFile(copy, candidate) && (await this.#wasCutAfter(copy, beginning))) {
+        this.#following = copy;
+        this.#copied = true;
+        return true;
+      }
+      await copy.handle.close();
+    }
+    return false;
+  }
+
+  /** Whether the file does not begin with what a copy has, or not any more: else all of it is still to be read in itself. */
+  async #wasCutAfter(copy: OpenFile, beginning: Buffer): Promise<boolean> {
+    // Written to since it was looked at: it is looked at again before anything is said of it.
+    if (beginning.length === 0 && (await factsOf(this.#file.handle)).size > 0) return false;
+    const copied = await readAt(copy.handle, 0, Math.max(1, beginning.length));
+    const length = Math.min(copied.length, beginning.length);
+    return copied.length > 0 && (length === 0 || !copied.subarray(0, length).equals(beginning.subarray(0, length)));
   }
 
   /** Whether another file has taken this one's place, and this one has nothing more: then it is known what follows. */
