@@ -103,6 +103,27 @@ describe("kata publish --follow FILE --state FILE", () => {
     ]);
   });
 
+  it("reads no other program's log that is called like a rotated one, also after it went on", async () => {
+    await using world = await startFollowing();
+    const { directory, file, follow, published } = world;
+    const other = join(directory, "build-2.log");
+    await writeFile(other, "other 1\n");
+    await writeFile(file, "1\n");
+    await using first = follow();
+    await eventually(published).toEqual(["1"]);
+    await kill(first);
+    await appendFile(file, "2\n");
+    await using second = follow();
+    await eventually(published).toEqual(["1", "2"]);
+    await rename(file, `${file}.1`);
+    await appendFile(other, "other 2\n");
+    await writeFile(file, "3\n");
+    await eventually(published).toContain("3");
+    expect(await published()).toEqual(["1", "2", "3"]);
+    second.child.kill("SIGTERM");
+    expect(await second.ended).toMatchObject({ code: 0 });
+  });
+
   it("begins at the end on demand, and from then on misses nothing", async () => {
     await using world = await startFollowing();
     const { file, state, follow, published } = world;

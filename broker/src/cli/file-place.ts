@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { REMEMBERED_BYTES } from "./byte-window.ts";
 import { type FileId, factsOf, type OpenFile, openFile, sameFile } from "./open-file.ts";
-import { siblingsOf } from "./siblings.ts";
+import { keyOf, siblingsOf } from "./siblings.ts";
 
 /** A place in a file, and what it is known by: files are renamed, copied and cut. */
 export interface FilePlace extends FileId {
@@ -15,6 +15,14 @@ export interface FilePlace extends FileId {
   readonly mtimeMs: number;
 }
 
+/** Where reading goes on, and what is known of the files beside it. */
+export interface Standing extends FilePlace {
+  /** Which of them did not come after it; `undefined` if that is not known. */
+  readonly older?: readonly string[] | undefined;
+  /** How the log's rotated files are called; `undefined` before one was seen. */
+  readonly scheme?: string | undefined;
+}
+
 export function digestOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("base64");
 }
@@ -23,7 +31,7 @@ export function digestOf(bytes: Uint8Array): string {
  * The file in which the place is now, open: the same one under whatever name, or a copy of it that was made before it was
  * cut. `undefined` if the place is in no file beside `path` any more.
  */
-export async function locate(place: FilePlace, path: string): Promise<OpenFile | undefined> {
+export async function locate(place: Standing, path: string): Promise<OpenFile | undefined> {
   for (let names = await namesOf(path); ; ) {
     const found = await locateIn(new Set([path, place.path, ...names]), place, path);
     if (found !== undefined) return found;
@@ -38,15 +46,19 @@ async function namesOf(path: string): Promise<string[]> {
   return (await siblingsOf(path)).map((sibling) => sibling.path);
 }
 
-async function locateIn(names: ReadonlySet<string>, place: FilePlace, path: string): Promise<OpenFile | undefined> {
+async function locateIn(names: ReadonlySet<string>, place: Standing, path: string): Promise<OpenFile | undefined> {
   const files: OpenFile[] = [];
   for (const name of names) {
     const file = await openFile(name).catch(() => undefined);
     if (file !== undefined) files.push(file);
   }
+  const older = new Set(place.older);
+  const isCopy = async (file: OpenFile) => (await mayBeCopy(file, place, path)) && (await holds(file, place));
   const found =
     (await first(files, async (file) => sameFile(file, place) && (await holds(file, place)))) ??
-    (await first(files, async (file) => (await mayBeCopy(file, place, path)) && (await holds(file, place))));
+    // One that was there before may begin in the same way; but whoever copies may also write over an older copy.
+    (await first(files, async (file) => !older.has(keyOf(file)) && (await isCopy(file)))) ??
+    (await first(files, isCopy));
   await Promise.all(files.filter((file) => file !== found).map((file) => file.handle.close()));
   return found;
 }

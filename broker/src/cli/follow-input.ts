@@ -46,10 +46,10 @@ export async function followInput(
   const journal = await Journal.read(state, following);
   if (journal === undefined) {
     const source = await followFile(options);
-    return { source, journal: await Journal.begin(state, following, source.place) };
+    return { source, journal: await Journal.begin(state, following, source.standing) };
   }
   await resend(journal, path, destination);
   const source = await followFile({ ...options, from: journal.next });
-  journal.goOnAt(source.place);
+  journal.goOnAt(source.standing);
   return { source, journal };
 }

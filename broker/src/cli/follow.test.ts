@@ -17,7 +17,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { FilePlace } from "./file-place.ts";
+import type { Standing } from "./file-place.ts";
 import { type FollowedSource, followFile } from "./follow.ts";
 import { linesOf } from "./stretch.ts";
 
@@ -76,9 +76,15 @@ class Follower {
 }
 
 async function follow(
-  options: { from?: "start" | "end" | FilePlace; retry?: boolean; leaveUnfinished?: boolean; path?: string } = {},
+  options: {
+    from?: "start" | "end" | Standing;
+    retry?: boolean;
+    leaveUnfinished?: boolean;
+    path?: string;
+    told?: string[];
+  } = {},
 ): Promise<Follower> {
-  const told: string[] = [];
+  const { told = [] } = options;
   const stop = new AbortController();
   const source = await followFile({
     path: options.path ?? file,
@@ -137,13 +143,16 @@ describe("a followed file that is rotated by renaming", () => {
     expect(await follower.rest()).toEqual([]);
   });
 
-  it("under names with a date, whether or not behind the extension", async () => {
+  it.each([
+    ["behind the extension", ["app.log-20261124", "app.log-20261125"]],
+    ["before the extension", ["app-2026-11-24.log", "app-2026-11-25.log"]],
+  ])("under names with a date %s", async (_, [first = "", second = ""]) => {
     await writeFile(file, "1\n");
     const follower = await follow();
     expect(await follower.lines(1)).toEqual(["1"]);
-    await rename(file, join(directory, "app.log-20261124"));
+    await rename(file, join(directory, first));
     await writeFile(file, "2\n");
-    await rename(file, join(directory, "app-2026-11-25.log"));
+    await rename(file, join(directory, second));
     await writeFile(file, "3\n");
     expect(await follower.lines(2)).toEqual(["2", "3"]);
   });
@@ -178,7 +187,7 @@ describe("a followed file that is rotated by renaming", () => {
     await link(25);
     const before = await follow();
     expect(await before.lines(2)).toEqual(["1", "2"]);
-    const { place } = before.source;
+    const { standing } = before.source;
     await before.stop();
     await writeFile(day(26), "3\n4\n");
     await link(26);
@@ -188,7 +197,7 @@ describe("a followed file that is rotated by renaming", () => {
     await utimes(day(25), now, Date.now() / 1_000 - 3);
     await utimes(day(26), now, Date.now() / 1_000 - 2);
     await utimes(day(27), now, Date.now() / 1_000 - 1);
-    const follower = await follow({ from: place });
+    const follower = await follow({ from: standing });
     expect(await follower.lines(2)).toEqual(["3", "4"]);
     await link(27);
     await appendFile(day(27), "6\n");
@@ -376,6 +385,105 @@ describe("a followed file that is cut", () => {
   });
 });
 
+describe("another program's log that is called like a rotated one is not read", () => {
+  let other: string;
+  beforeEach(() => {
+    other = join(directory, "app-2.log");
+  });
+
+  /** Writes files one after the other, by more than a tick of the clock; to those that are there they are appended. */
+  async function write(...files: [path: string, text: string][]): Promise<void> {
+    for (const [at, [path, text]] of files.entries()) {
+      await appendFile(path, text);
+      await utimes(path, new Date(), Date.now() / 1_000 + at);
+    }
+  }
+
+  it("where it is made while the file is followed, and the file is renamed", async () => {
+    await write([file, "1\n"]);
+    const follower = await follow();
+    expect(await follower.lines(1)).toEqual(["1"]);
+    await rename(file, `${file}.1`);
+    await write([other, "alien\n"], [file, "2\n"]);
+    expect(await follower.lines(1)).toEqual(["2"]);
+    await rename(`${file}.1`, `${file}.2`);
+    await rename(file, `${file}.1`);
+    await write([other, "alien\n"], [file, "3\n"]);
+    expect(await follower.lines(1)).toEqual(["3"]);
+  });
+
+  it("where nothing of the file was read yet", async () => {
+    await writeFile(file, "");
+    const follower = await follow();
+    await write([other, "alien\n"], [file, "1\n"]);
+    expect(await follower.lines(1)).toEqual(["1"]);
+    await write([other, "alien\n"], [file, "2\n"]);
+    expect(await follower.lines(1)).toEqual(["2"]);
+  });
+
+  it("where it is there before the file that is waited for; what that was renamed to before it was seen is", async () => {
+    const told: string[] = [];
+    const coming = follow({ retry: true, told });
+    await expect.poll(() => told).toEqual([`there is no file ${file} yet, waiting for it`]);
+    await write([other, "alien\n"], [`${file}.1`, "1\n"], [`${file}.new`, "2\n"]);
+    await rename(`${file}.new`, file);
+    expect(await (await coming).lines(2)).toEqual(["1", "2"]);
+  });
+
+  it("where it was there while the file had its name, and has a name like those that the file gets", async () => {
+    await write([file, "1\n"]);
+    const follower = await follow();
+    expect(await follower.lines(1)).toEqual(["1"]);
+    const coming = follower.lines(1);
+    await write([other, "alien\n"]);
+    await expect.poll(() => follower.source.standing.older).toHaveLength(1);
+    await rename(file, join(directory, "app-1.log"));
+    await write([other, "alien\n"], [file, "2\n"]);
+    expect(await coming).toEqual(["2"]);
+  });
+
+  it.each(["is renamed", "is renamed, and renamed again before anybody goes on", "is removed"])(
+    "where it was there before, and the file %s",
+    async (what) => {
+      await write([other, "alien\n"], [file, "1\n2\n"]);
+      const before = await follow();
+      expect(await before.lines(2)).toEqual(["1", "2"]);
+      const { standing } = before.source;
+      await before.stop();
+      const away = what.includes("goes on") || what === "is removed";
+      let follower = away ? undefined : await follow({ from: standing });
+      const expected = ["3"];
+      if (what === "is removed") await unlink(file);
+      else await rename(file, `${file}.1`);
+      await write([other, "alien\n"], [file, "3\n"]);
+      if (what.includes("goes on")) {
+        await rename(`${file}.1`, `${file}.2`);
+        await rename(file, `${file}.1`);
+        await write([other, "alien\n"], [`${file}.1`, ""], [other, "alien\n"], [file, "4\n"]);
+        expected.push("4");
+      }
+      follower ??= await follow({ from: standing });
+      expect(await follower.lines(expected.length)).toEqual(expected);
+      expect(await follower.rest()).toEqual([]);
+    },
+  );
+
+  it("where the file is gone, and one that it was renamed to before says how such are called", async () => {
+    await write([file, "1\n"]);
+    const before = await follow();
+    expect(await before.lines(1)).toEqual(["1"]);
+    await rename(file, `${file}.1`);
+    await write([file, "2\n"]);
+    expect(await before.lines(1)).toEqual(["2"]);
+    const { standing } = before.source;
+    await before.stop();
+    await unlink(file);
+    await write([`${file}.1.new`, "3\n"], [other, "alien\n"], [file, "4\n"]);
+    await rename(`${file}.1.new`, `${file}.1`);
+    expect(await (await follow({ from: standing })).lines(2)).toEqual(["3", "4"]);
+  });
+});
+
 describe("where a followed file is begun and left", () => {
   it("at its end: with the line that is being written", async () => {
     await writeFile(file, "1\n2\nunfin");
@@ -410,12 +518,12 @@ describe("where a followed file is begun and left", () => {
     expect(await follower.rest()).toEqual(["2", "3"]);
   });
 
-  async function leave(): Promise<FilePlace> {
+  async function leave(): Promise<Standing> {
     const follower = await follow();
     expect(await follower.lines(2)).toEqual(["1", "2"]);
-    const { place } = follower.source;
+    const { standing } = follower.source;
     await follower.stop();
-    return place;
+    return standing;
   }
 
   it("at a place: whatever happened to the file meanwhile", async () => {

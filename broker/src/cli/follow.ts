@@ -1,6 +1,6 @@
 import { setTimeout as rest } from "node:timers/promises";
 import { ByteWindow } from "./byte-window.ts";
-import { digestOf, type FilePlace, locate, readAt, readBefore } from "./file-place.ts";
+import { digestOf, type FilePlace, locate, readAt, readBefore, type Standing } from "./file-place.ts";
 import { startOfLastLine } from "./last-line.ts";
 import { earliest, openOrWait } from "./next-file.ts";
 import {
@@ -13,20 +13,23 @@ import {
   sameFile,
   unreadable,
 } from "./open-file.ts";
-import { keyOf, siblingsOf } from "./siblings.ts";
+import { isRotation, schemeOf } from "./rotation-scheme.ts";
+import { type Beside, changedBeside, keyOf, siblingsOf } from "./siblings.ts";
 import type { Source } from "./source.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** How often a followed file is looked at for more, milliseconds. */
 const POLL_MS = 100;
 const CHUNK_BYTES = 256 * 1024;
+/** So many files beside it are told of to whoever goes on, those that were written to last: the others will hardly be again. */
+const OLDER_TOLD = 256;
 
 export interface FollowOptions {
   readonly path: string;
   /** Ends the following: what the file holds at that moment is still given. */
   readonly signal: AbortSignal;
   /** Where to begin; `end` is before a last line that has no line feed yet. */
-  readonly from: "start" | "end" | FilePlace;
+  readonly from: "start" | "end" | Standing;
   /** Whether a file that is not there is waited for. */
   readonly retry: boolean;
   /** Whether at the end a last line without a line feed is left where it is, for whoever goes on from there. */
@@ -41,6 +44,8 @@ export interface FollowOptions {
 export interface FollowedSource extends Source {
   /** Where `bytes` begins. */
   readonly place: FilePlace;
+  /** The same with what is known of the files beside it: for whoever goes on from there. */
+  readonly standing: Standing;
 }
 
 /**
@@ -53,18 +58,24 @@ export interface FollowedSource extends Source {
 export async function followFile(options: FollowOptions): Promise<FollowedSource> {
   const { path, from, lost } = options;
   if (typeof from === "object") {
+    const known = { older: new Set(from.older), scheme: from.scheme };
     const found = await locate(from, path);
-    // Where it was says which files are older.
-    if (found !== undefined) return await FollowedFile.begin(found, from.offset, new Set(), options);
+    if (found !== undefined) {
+      const scheme = schemeOf(path, found.path) ?? from.scheme;
+      return await FollowedFile.begin(found, from.offset, { ...known, scheme }, options);
+    }
     const current = await openOrWait(options);
     lost(`what stood in ${path} behind byte ${from.offset} is not to be found: lines may be missing`);
-    return await FollowedFile.begin(await earliest(current, from, new Set(), options), 0, new Set(), options);
+    const { file, scheme } = await earliest(current, from, known, options);
+    return await FollowedFile.begin(file, 0, { ...known, scheme }, options);
   }
   // Before it is opened: what is rotated from then on is not older.
   const older = new Set((await siblingsOf(path)).map(keyOf));
+  const known = { older, scheme: undefined };
   const current = await openOrWait(options);
-  if (from === "end") return await FollowedFile.begin(current, await startOfLastLine(current), older, options);
-  return await FollowedFile.begin(await earliest(current, undefined, older, options), 0, older, options);
+  if (from === "end") return await FollowedFile.begin(current, await startOfLastLine(current), known, options);
+  const { file } = await earliest(current, undefined, known, options);
+  return await FollowedFile.begin(file, 0, known, options);
 }
 
 class FollowedFile implements FollowedSource {
@@ -80,10 +91,14 @@ class FollowedFile implements FollowedSource {
   #following: OpenFile | undefined;
   /** How far it is read after the signal: whoever writes on cannot keep us. */
   #limit = Number.POSITIVE_INFINITY;
-  /** The rotated files that are older than the one that is read: {@link keyOf}. */
+  /** The files beside it that did not come after the one that is read: {@link keyOf}. */
   #older: Set<string>;
-  /** Whether all of them are there: not so at a place that is gone on from. */
+  /** Whether all of them are there: not so where a file that was rotated is gone on with. */
   #knowsOlder: boolean;
+  /** As of when they are. */
+  #lookedBesideAt: bigint | undefined;
+  /** How its rotated files are called, once one was seen. */
+  #scheme: string | undefined;
   /** An empty file that has the name, and nothing came in between: {@link keyOf}. */
   #empty = "";
   /** Whether another file has the name, and this one was looked at again since. */
@@ -93,23 +108,20 @@ class FollowedFile implements FollowedSource {
   #refusal = "";
   ended = false;
 
-  private constructor(file: OpenFile, facts: FileFacts, older: ReadonlySet<string>, options: FollowOptions) {
+  private constructor(file: OpenFile, facts: FileFacts, { older, scheme }: Beside, options: FollowOptions) {
     this.#file = file;
     this.#facts = facts;
     this.#older = new Set(older);
+    this.#scheme = scheme;
     this.#knowsOlder = typeof options.from === "string";
     this.#options = options;
   }
 
-  static async begin(
-    file: OpenFile,
-    offset: number,
-    older: ReadonlySet<string>,
-    options: FollowOptions,
-  ): Promise<FollowedFile> {
-    const self = new FollowedFile(file, await factsOf(file.handle), older, options);
+  static async begin(file: OpenFile, offset: number, beside: Beside, options: FollowOptions): Promise<FollowedFile> {
+    const self = new FollowedFile(file, await factsOf(file.handle), beside, options);
     self.#window.begin(await readBefore(file, offset));
     self.#read = offset;
+    await self.#lookBeside();
     return self;
   }
 
@@ -125,6 +137,10 @@ class FollowedFile implements FollowedSource {
     const { path, dev, ino, bornAt } = this.#file;
     const offset = this.#read - this.#window.length;
     return { path, dev, ino, bornAt, offset, before: digestOf(this.#window.before), mtimeMs: this.#facts.mtimeMs };
+  }
+
+  get standing(): Standing {
+    return { ...this.place, older: [...this.#older].slice(-OLDER_TOLD), scheme: this.#scheme };
   }
 
   take(count: number): void {
@@ -208,12 +224,13 @@ class FollowedFile implements FollowedSource {
   async #wasCut(): Promise<void> {
     const { path } = this.#options;
     const { size } = this.#facts;
-    const all = { ...this.place, offset: this.#read, before: digestOf(this.#window.tail) };
+    const all = { ...this.standing, offset: this.#read, before: digestOf(this.#window.tail) };
     const copy = await locate(all, path);
     if (copy !== undefined) {
       await this.#file.handle.close();
       this.#file = copy;
       this.#facts = await factsOf(copy.handle);
+      this.#scheme = schemeOf(path, copy.path) ?? this.#scheme;
       this.#limit = Number.POSITIVE_INFINITY;
       return;
     }
@@ -243,13 +260,18 @@ class FollowedFile implements FollowedSource {
     // Where the name is a link to one of them, the others are logs of other days, and no copies.
     if (siblings.some((one) => sameFile(one, this.#file))) return false;
     const candidates = siblings.filter(
-      (one) => one.size > 0 && one.mtimeMs > this.#facts.mtimeMs && !this.#older.has(keyOf(one)),
+      (one) =>
+        one.size > 0 &&
+        one.mtimeMs > this.#facts.mtimeMs &&
+        !this.#older.has(keyOf(one)) &&
+        isRotation(one.scheme, this.#scheme),
     );
     for (const candidate of candidates) {
       const copy = await openFile(candidate.path).catch(() => undefined);
       if (copy === undefined) continue;
       if (sameFile(copy, candidate) && (await this.#wasCutAfter(copy, beginning))) {
         this.#following = copy;
+        this.#scheme = candidate.scheme;
         this.#copied = true;
         return true;
       }
@@ -267,9 +289,31 @@ class FollowedFile implements FollowedSource {
     return copied.length > 0 && (length === 0 || !copied.subarray(0, length).equals(beginning.subarray(0, length)));
   }
 
+  /**
+   * While the file still has its name, nothing has come after it: what is beside it is older, or another program's. Resolves with
+   * what has the name.
+   */
+  async #lookBeside(): Promise<FileFacts | undefined> {
+    const { path } = this.#options;
+    const changedAt = await changedBeside(path);
+    const unchanged = changedAt !== undefined && changedAt === this.#lookedBesideAt;
+    const siblings = unchanged ? undefined : await siblingsOf(path);
+    // Asked after they were looked at: what is renamed later is not among them.
+    const now = await factsAt(path);
+    if (siblings === undefined || now === undefined || !sameFile(now, this.#file)) return now;
+    // One of which nothing was read, and which was written to since, may have been copied and cut.
+    if (this.#read === 0 && now.mtimeMs !== this.#facts.mtimeMs) return now;
+    // Where the name is a link to one of them, it can lead next to one that is there already.
+    const place = siblings.findIndex((one) => sameFile(one, now));
+    this.#older = new Set((place < 0 ? siblings : siblings.slice(0, place)).map(keyOf));
+    this.#knowsOlder = true;
+    this.#lookedBesideAt = changedAt;
+    return now;
+  }
+
   /** Whether another file has taken this one's place, and this one has nothing more: then it is known what follows. */
   async #isOver(): Promise<boolean> {
-    const now = await factsAt(this.#options.path);
+    const now = await this.#lookBeside();
     const still = now === undefined || sameFile(now, this.#file) || (now.size === 0 && keyOf(now) === this.#empty);
     if (still) {
       this.#replaced = false;
@@ -286,7 +330,9 @@ class FollowedFile implements FollowedSource {
     const current = await this.#openAgain();
     if (current === undefined) return undefined;
     this.#facts = await factsOf(this.#file.handle);
-    const next = await earliest(current, this.#facts, this.#older, this.#options);
+    const known = { older: this.#older, scheme: this.#scheme };
+    const { file: next, scheme } = await earliest(current, this.#facts, known, this.#options);
+    this.#scheme = scheme;
     const facts = await factsOf(next.handle);
     if (next !== current || facts.size > 0) return next;
     // It may just have been made, while whoever writes still has the old one.

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { parseEventId } from "@kata/protocol/wire";
 import type { PublishManyOptions } from "@kata/publisher";
 import { z } from "zod";
-import type { FilePlace } from "./file-place.ts";
+import type { FilePlace, Standing } from "./file-place.ts";
 import type { Stretch } from "./stretch.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -34,7 +34,7 @@ const StateSchema = z.object({
   channel: z.string(),
   type: z.string(),
   team: z.string().optional(),
-  next: PlaceSchema,
+  next: PlaceSchema.extend({ older: z.array(z.string()).readonly().optional(), scheme: z.string().optional() }),
   part: z.number().int().nonnegative(),
   after: z.string().optional(),
   sent: z.array(BatchSchema),
@@ -117,7 +117,7 @@ export class Journal {
   }
 
   /** Begins one. @throws UsageError if it cannot be written */
-  static async begin(path: string, following: Following, next: FilePlace): Promise<Journal> {
+  static async begin(path: string, following: Following, next: Standing): Promise<Journal> {
     const journal = new Journal(path, {
       version: 1,
       ...following,
@@ -131,7 +131,7 @@ export class Journal {
   }
 
   /** Where reading goes on, behind everything that was sent. */
-  get next(): FilePlace {
+  get next(): Standing {
     return this.#state.next;
   }
 
@@ -156,13 +156,13 @@ export class Journal {
   }
 
   /** Says where reading does go on. Where `next` is not to be found any more, it is at the beginning of another line. */
-  goOnAt(place: FilePlace): void {
+  goOnAt(place: Standing): void {
     if (place.offset !== this.#state.next.offset) this.#state.part = 0;
     this.#state.next = place;
   }
 
   /** Writes down what is about to be published, as of `at`. Resolves when it may be. @throws UsageError if it cannot be written */
-  async record(from: FilePlace, { bytes, part, more }: Stretch, next: FilePlace, at: number): Promise<SentBatch> {
+  async record(from: FilePlace, { bytes, part, more }: Stretch, next: Standing, at: number): Promise<SentBatch> {
     const batch: SentBatch = { from, bytes, part, more, key: newId(), publishId: newId(), at };
     this.#state.sent.push(batch);
     this.#state.next = next;

@@ -1,6 +1,7 @@
 import { setTimeout as rest } from "node:timers/promises";
 import { type FileId, factsOf, MissingFile, type OpenFile, openFile, sameFile } from "./open-file.ts";
-import { keyOf, siblingsOf } from "./siblings.ts";
+import { isRotation } from "./rotation-scheme.ts";
+import { type Beside, keyOf, type Sibling, siblingsOf } from "./siblings.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** How often a file that is not there yet is looked for, milliseconds. */
@@ -15,37 +16,47 @@ export interface Followed {
   readonly lost: (line: string) => void;
 }
 
+/** The file that comes next, and how rotated ones are called, as far as that is known now. */
+export interface Next {
+  readonly file: OpenFile;
+  readonly scheme: string | undefined;
+}
+
 /**
  * The file that comes after `last`, or the first one: the current one, or one that has been rotated already. It is the caller's, who
  * opened the current one before: so none can be between the two. What is not the answer is closed.
- *
- * @param older files that are not asked about: {@link keyOf}
  */
 export async function earliest(
   current: OpenFile,
   last: (FileId & { readonly mtimeMs: number }) | undefined,
-  older: ReadonlySet<string>,
+  beside: Beside,
   followed: Followed,
-): Promise<OpenFile> {
+): Promise<Next> {
   const { mtimeMs } = await factsOf(current.handle);
   const siblings = await siblingsOf(followed.path);
   const place = last === undefined ? -1 : siblings.findIndex((one) => sameFile(one, last));
+  // What the last one was renamed to says how the others are called that came after it.
+  const scheme = siblings[place]?.scheme ?? beside.scheme;
+  const next = { file: current, scheme };
+  // Where the last one is gone, and with it how it was called, any may have come after it.
+  const fits = (one: Sibling) => (last !== undefined && scheme === undefined) || isRotation(one.scheme, scheme);
   const since = place >= 0 ? siblings.slice(place + 1) : siblings.filter((one) => one.mtimeMs >= (last?.mtimeMs ?? 0));
-  for (const sibling of since.filter((one) => !older.has(keyOf(one)))) {
+  for (const sibling of since) {
     // The current one may have been rotated, too, meanwhile: then others can be behind it.
     if (sameFile(sibling, current) || sibling.mtimeMs > mtimeMs) break;
+    if (beside.older.has(keyOf(sibling)) || !fits(sibling)) continue;
     const file = await openRotated(sibling.path, followed);
     // It may not be read.
     if (file === undefined) continue;
     if (file !== "moved" && sameFile(file, sibling)) {
       await current.handle.close();
-      return file;
+      return { ...next, file };
     }
     // Renamed meanwhile: it is looked for under its new name.
     if (file !== "moved") await file.handle.close();
-    return await earliest(current, last, older, followed);
+    return await earliest(current, last, beside, followed);
   }
-  return current;
+  return next;
 }
 
 /** Opens a file, or waits until there is one. @throws UsageError if there is none, or it cannot be read */

@@ -55,7 +55,7 @@ export async function publishLines(input: Input, destination: Destination, giveU
         if (!ended) continue;
         // Another file, whose lines begin with it.
         part = 0;
-        if ("journal" in input) input.journal.goOnAt(input.source.place);
+        if ("journal" in input) input.journal.goOnAt(input.source.standing);
       } else if (flights.length >= ahead()) {
         await flights.shift();
       } else {
@@ -70,7 +70,10 @@ export async function publishLines(input: Input, destination: Destination, giveU
     await Promise.all(flights);
   }
   if (failure !== undefined) throw failure.error;
-  if ("journal" in input) await input.journal.save();
+  if (!("journal" in input)) return;
+  // What is beside the file may be known better than when its last lines were recorded.
+  input.journal.goOnAt(input.source.standing);
+  await input.journal.save();
 }
 
 /** Calls of it publish in their order: what is recorded together is published in the order in which it was. */
@@ -83,7 +86,7 @@ async function recordAndPublish(
 ): Promise<void> {
   const from = source.place;
   source.take(stretch.bytes);
-  const sent = await journal.record(from, stretch, source.place, at);
+  const sent = await journal.record(from, stretch, source.standing, at);
   journal.settled(sent, await publishBatch(destination, batch, attemptOf(sent, journal.after, 0)));
   await journal.save();
 }

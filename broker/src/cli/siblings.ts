@@ -1,16 +1,28 @@
-import { readdir } from "node:fs/promises";
-import { basename, dirname, extname, join } from "node:path";
+import { createHash } from "node:crypto";
+import { readdir, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { type FileFacts, type FileId, factsAt } from "./open-file.ts";
+import { schemeOf } from "./rotation-scheme.ts";
 
-/** What a rotated log may be called behind its name: `.1`, `-20261125`, `.2026-11-25T10`. What is compressed is not read. */
-const ROTATED = /^[.-]\d[\dT_.:-]*$/;
+/** So much of a digest tells the files of a directory apart; the state is written with it at every batch. */
+const KEY_CHARACTERS = 12;
 
 export interface Sibling extends FileFacts {
   readonly path: string;
+  /** In which way it is called: {@link schemeOf}. */
+  readonly scheme: string;
+}
+
+/** What is known of the files beside a log that are called like rotated ones. */
+export interface Beside {
+  /** Those that did not come after the file that is read: earlier rotations, and other programs' logs. {@link keyOf} */
+  readonly older: ReadonlySet<string>;
+  /** How the log's own are called, once one was seen: {@link schemeOf}. */
+  readonly scheme: string | undefined;
 }
 
 /**
- * The rotated files of a log beside it, `app.log.1`, `app.log-20261125` or `app-1.log`; the one written to first comes first.
+ * The files beside a log that may be its rotated ones, `app.log.1`, `app.log-20261125` or `app-1.log`; the one written to first comes first.
  * Looked at until they stay what they are: while app.log.2 becomes app.log.3, one of them could be seen twice and the other not at all.
  */
 export async function siblingsOf(path: string): Promise<Sibling[]> {
@@ -25,21 +37,14 @@ export async function siblingsOf(path: string): Promise<Sibling[]> {
 
 async function lookAt(path: string): Promise<Sibling[]> {
   const directory = dirname(path);
-  const name = basename(path);
-  const extension = extname(name);
-  const stem = name.slice(0, name.length - extension.length);
-  const rotated = (other: string) =>
-    (other.startsWith(name) && ROTATED.test(other.slice(name.length))) ||
-    (extension !== "" &&
-      other.startsWith(stem) &&
-      other.endsWith(extension) &&
-      ROTATED.test(other.slice(stem.length, -extension.length)));
-  const names = (await readdir(directory).catch(() => [])).filter((other) => other !== name && rotated(other));
+  const names = await readdir(directory).catch(() => []);
   const found = await Promise.all(
-    names.map(async (other): Promise<Sibling[]> => {
-      const file = join(directory, other);
+    names.map(async (name): Promise<Sibling[]> => {
+      const scheme = schemeOf(path, name);
+      if (scheme === undefined) return [];
+      const file = join(directory, name);
       const facts = await factsAt(file);
-      return facts === undefined ? [] : [{ ...facts, path: file }];
+      return facts === undefined ? [] : [{ ...facts, path: file, scheme }];
     }),
   );
   return found.flat().sort((a, b) => a.mtimeMs - b.mtimeMs || compareNames(a.path, b.path));
@@ -53,7 +58,12 @@ function compareNames(one: string, other: string): number {
   return counted(one) && counted(other) ? BY_NUMBER.compare(other, one) : BY_NUMBER.compare(one, other);
 }
 
-/** A file's identity as a key. */
+/** When a file beside a log was last made, renamed or removed; `undefined` if that cannot be known. */
+export async function changedBeside(path: string): Promise<bigint | undefined> {
+  return (await stat(dirname(path), { bigint: true }).catch(() => undefined))?.mtimeNs;
+}
+
+/** A file's identity as a key, short. */
 export function keyOf({ dev, ino, bornAt }: FileId): string {
-  return `${dev} ${ino} ${bornAt}`;
+  return createHash("sha256").update(`${dev} ${ino} ${bornAt}`).digest("base64url").slice(0, KEY_CHARACTERS);
 }
