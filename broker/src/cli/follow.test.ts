@@ -318,7 +318,7 @@ describe("a followed file that is cut", () => {
     "any number of times between two looks: %s",
     { timeout: 60_000 },
     async (rotation) => {
-      const step = fc.constantFrom("append", "append", rotation);
+      const step = fc.constantFrom("append", "append", rotation, "another program");
       const looks = fc.array(fc.array(step, { minLength: 1, maxLength: 8 }), { minLength: 10, maxLength: 30 });
       let run = 0;
       await fc.assert(
@@ -344,6 +344,9 @@ describe("a followed file that is cut", () => {
                     .map((line) => `${line}\n`)
                     .join(""),
                 );
+              } else if (what === "another program") {
+                await appendFile(join(folder, "app-2.log"), "alien\n");
+                await touch(join(folder, "app-2.log"));
               } else {
                 for (let n = rotations; n >= 1; n--) await rename(`${log}.${n}`, `${log}.${n + 1}`);
                 rotations++;
