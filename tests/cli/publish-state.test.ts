@@ -9,6 +9,7 @@ import {
   readFile,
   rename,
   rmdir,
+  symlink,
   truncate,
   unlink,
   writeFile,
@@ -216,6 +217,22 @@ describe("kata publish --follow FILE --state FILE", () => {
     expect(await second.ended).toMatchObject({ code: 0, stderr: "kata: 2 lines published\n" });
   });
 
+  it("goes on though a crash left a draft of the state", async () => {
+    await using world = await startFollowing();
+    const { directory, file, state, follow, published } = world;
+    await writeFile(file, "1\n");
+    await using first = follow();
+    await eventually(published).toEqual(["1"]);
+    await kill(first);
+    await writeFile(`${state}.new`, (await readFile(state, "utf8")).slice(0, 100));
+    await appendFile(file, "2\n");
+    await using second = follow();
+    await eventually(published).toEqual(["1", "2"]);
+    second.child.kill("SIGTERM");
+    expect(await second.ended).toMatchObject({ code: 0 });
+    expect(await readdir(directory)).toEqual(["build.log", "state.json"]);
+  });
+
   it("publishes what it had written down to send, and had not sent when it was killed", async () => {
     await using world = await startFollowing();
     const { nats, file, follow, published, sent } = world;
@@ -419,7 +436,7 @@ describe("a state that another process has", () => {
     await using world = await startFollowing();
     const { directory, file, state, follow, published } = world;
     await writeFile(file, "1\n");
-    await writeFile(`${state}.lock`, await leave());
+    await writeFile(`${state}.lock`, await leave(), { mode: 0o600 });
     await using publish = follow();
     await eventually(published).toEqual(["1"]);
     publish.child.kill("SIGTERM");
@@ -456,6 +473,63 @@ describe("a state that cannot be gone on with is one clear line and exit code 1"
     const { code, stderr } = await second.ended;
     expect({ code, lines: stderr.split("\n").length }).toEqual({ code: 1, lines: 2 });
     expect(stderr).toMatch(about);
+  });
+
+  it.each([
+    ["where it is the followed file", "e.log", "./e.log", {}, /the state .+e\.log is the followed file itself/],
+    ["where it leads to the followed file", "e.log", "link", {}, /the state .+link is the followed file itself/],
+    [
+      "where its draft is the followed file",
+      "c.new",
+      "c",
+      {},
+      /c\.new, which goes with the state .+c, is the followed/,
+    ],
+    [
+      "where its lock is the followed file",
+      "d.lock",
+      "d",
+      {},
+      /d\.lock, which goes with the state .+d, is the followed/,
+    ],
+    ["where it is called like a rotated one", "e.log", "e.log.1", {}, /e\.log\.1 is called like a rotated e\.log/],
+    ["where its draft is somebody's", "e.log", "s", { "s.new": "theirs" }, /s\.new is not of kata publish/],
+    ["where its draft is empty, and anybody's", "e.log", "s", { "s.new": "" }, /s\.new is not of kata publish/],
+    ["where it is the followed file, which is there", "e.log", "e.log", { "e.log": "1\n" }, /the followed file itself/],
+  ])("%s: every file stays what it is", async (_, log, state, files, about) => {
+    await using directory = await tempDirectory();
+    const at = (name: string) => `${directory.path}/${name}`;
+    await symlink("e.log", at("link"));
+    for (const [name, text] of Object.entries(files)) await writeFile(at(name), text);
+    const names = await readdir(directory.path);
+    const args = ["publish", CHANNEL, "--follow", at(log), "--state", at(state), "--retry"];
+    await using publish = kata(args, { NATS_URL: "nats://127.0.0.1:1", KATA_TEAM: "demo" });
+    const { code, stderr } = await publish.ended;
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(/^kata: .+: name another --state.*\n$/),
+    });
+    expect(stderr).toMatch(about);
+    expect(await readdir(directory.path)).toEqual(names);
+    for (const [name, text] of Object.entries(files)) expect(await readFile(at(name), "utf8")).toBe(text);
+  });
+
+  it.each([
+    ["a list of packages", "# yarn lockfile v1\n"],
+    ["another program's lock", JSON.stringify({ pid: 1, began: "", host: "here" })],
+    ["empty, and anybody's", ""],
+  ])("where what has its lock's name is %s: that stays", async (_, theirs) => {
+    await using world = await startFollowing();
+    const { nats, file, state, follow } = world;
+    await writeFile(file, "1\n");
+    await writeFile(`${state}.lock`, theirs, { mode: 0o644 });
+    await using publish = follow();
+    expect(await publish.ended).toMatchObject({
+      code: 1,
+      stderr: `kata: ${state}.lock is no lock of kata publish, and the state ${state} needs the name: name another --state, or move it away\n`,
+    });
+    expect(await readFile(`${state}.lock`, "utf8")).toBe(theirs);
+    expect(await messagesOf(nats)).toEqual([]);
   });
 
   it("where the log takes no record of the size of a batch", async () => {

@@ -5,6 +5,7 @@ import { parseEventId } from "@kata/protocol/wire";
 import type { PublishManyOptions } from "@kata/publisher";
 import { z } from "zod";
 import type { FilePlace, Standing } from "./file-place.ts";
+import { draftOf } from "./state-files.ts";
 import type { Stretch } from "./stretch.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -214,7 +215,7 @@ export class Journal {
 
   /** Whole or not at all: what a crash interrupts leaves the state from before. */
   async #write(text: string): Promise<void> {
-    const draft = `${this.#path}.new`;
+    const draft = draftOf(this.#path);
     try {
       const file = await open(draft, "w", 0o600);
       try {

@@ -12,6 +12,7 @@ import { complain } from "./report.ts";
 import type { CommandLine } from "./settings.ts";
 import { onStopSignals } from "./signals.ts";
 import { watchStall } from "./stall.ts";
+import { checkStateFiles } from "./state-files.ts";
 import { NO_CHANNEL, UsageError } from "./usage-error.ts";
 
 export interface PublishOptions extends CommandLine {
@@ -57,6 +58,7 @@ export async function publish(channel: string, options: PublishOptions): Promise
   const single = data === undefined ? [] : [eventOf(type, parseJson(data))];
   const target = publishTarget(options, process.env);
   checkOwner(channel, target.teamId);
+  if (follow !== undefined && options.state !== undefined) await checkStateFiles(options.state, follow);
   if (follow === undefined) {
     const publisher = await connect({ ...target, publishTimeoutMs: PATIENCE_MS });
     const results = await publisher.publishMany(channel, [...single, ...ending]);

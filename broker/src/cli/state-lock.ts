@@ -1,5 +1,6 @@
-import { closeSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, renameSync, statSync, unlinkSync, writeSync } from "node:fs";
 import { setTimeout as rest } from "node:timers/promises";
+import { isPrivate, lockOf } from "./state-files.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** How long whoever has just made a lock has to write down who it is, milliseconds. */
@@ -16,12 +17,12 @@ interface Holder {
 
 /**
  * Takes the state for this process, until it ends: two that go on from one state would publish every line twice. The lock of a
- * process that is no more is taken over.
+ * process that is no more is taken over; what is no lock of kata's stays what it is.
  *
- * @throws UsageError if another process has it, or it cannot be written
+ * @throws UsageError if another process has it, its name is taken, or it cannot be written
  */
 export async function lockState(state: string): Promise<void> {
-  const path = `${state}.lock`;
+  const path = lockOf(state);
   const mine = JSON.stringify({ pid: process.pid, began: beginningOf(process.pid) ?? "" });
   for (let attempt = 1; ; attempt++) {
     if (make(path, mine, state)) break;
@@ -33,7 +34,13 @@ export async function lockState(state: string): Promise<void> {
         `the state ${state} is in use by ${whose}: stop that one, or name another --state (if it is no kata publish, remove ${path})`,
       );
     }
-    if (found !== undefined) takeAway(path, found);
+    if (found === undefined) continue;
+    if (holder === undefined && !isEmptied(path, found)) {
+      throw new UsageError(
+        `${path} is no lock of kata publish, and the state ${state} needs the name: name another --state, or move it away`,
+      );
+    }
+    takeAway(path, found);
   }
   process.on("exit", () => {
     if (textOf(path) === mine) unlinkSync(path);
@@ -61,6 +68,12 @@ async function read(path: string): Promise<string | undefined> {
   return textOf(path);
 }
 
+/** Whether it is a lock that lost its content with the machine's power. */
+function isEmptied(path: string, text: string): boolean {
+  const mode = statSync(path, { throwIfNoEntry: false })?.mode;
+  return /^\0*$/.test(text) && mode !== undefined && isPrivate(mode);
+}
+
 function textOf(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
@@ -83,8 +96,10 @@ function takeAway(path: string, text: string): void {
 
 function holderIn(text: string): Holder | undefined {
   try {
-    const { pid, began } = JSON.parse(text) as Partial<Holder>;
-    return typeof pid === "number" && pid > 0 ? { pid, began: String(began ?? "") } : undefined;
+    const { pid, began, ...more } = JSON.parse(text) as Partial<Holder>;
+    // Others write locks, too, with the number of a process and what else they want to know.
+    const ours = typeof pid === "number" && pid > 0 && typeof began === "string" && Object.keys(more).length === 0;
+    return ours ? { pid, began } : undefined;
   } catch {
     return undefined;
   }
