@@ -1,4 +1,4 @@
-import { appendFile, truncate, writeFile } from "node:fs/promises";
+import { appendFile, readdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { startBroker } from "../support/broker.ts";
@@ -57,6 +57,32 @@ describe("[EVENT-6] kata publish --end", () => {
     publish.child.kill("SIGTERM");
     expect(await publish.ended).toMatchObject({ code: 0 });
     expect(await eventsInLog(nats)).toMatchObject([line("1"), line("2"), line("unfinished"), ended("cancelled")]);
+  });
+
+  it.each([
+    ["without a state", []],
+    ["with one", ["--state"]],
+  ])("is all there is where a file was waited for in vain until a signal, %s", async (_, state) => {
+    await using nats = await startNats();
+    await ensureTestStream(nats.url);
+    await using directory = await tempDirectory();
+    const file = join(directory.path, "build.log");
+    const more = state.flatMap((name) => [name, `${file}.state`]);
+    for (const [end, events] of [
+      [[], []],
+      [["--end"], [ended("completed")]],
+    ] as const) {
+      await using publish = kata(["publish", CHANNEL, "--follow", file, "--retry", ...more, ...end], publishing(nats));
+      await publish.until(({ stderr }) => stderr.includes("waiting for it"));
+      publish.child.kill("SIGINT");
+      const { code, stderr } = await publish.ended;
+      expect({ code, stderr: stderr.split("\n") }).toEqual({
+        code: 0,
+        stderr: [`kata: there is no file ${file} yet, waiting for it`, "kata: 0 lines published", ""],
+      });
+      expect(await eventsInLog(nats)).toMatchObject(events);
+      expect(await readdir(directory.path)).toEqual([]);
+    }
   });
 
   it("says failed of a stream that lacks a line, whatever else was asked for, as does the exit code; readers see it", async () => {

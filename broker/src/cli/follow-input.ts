@@ -19,7 +19,8 @@ export interface FollowInputOptions {
 }
 
 /**
- * Opens what is followed. With a state, first what an earlier process has sent is settled, and reading goes on from there.
+ * Opens what is followed; `undefined` if it was waited for until the signal, and is not there. With a state, first what an earlier
+ * process has sent is settled, and reading goes on from there.
  *
  * @throws UsageError if it cannot be read, or the state cannot; PublisherError if what was sent before is refused
  */
@@ -27,7 +28,7 @@ export async function followInput(
   { follow: path, type, from, state, retry, end, team }: FollowInputOptions,
   destination: Destination,
   signal: AbortSignal,
-): Promise<Input> {
+): Promise<Input | undefined> {
   const lost = (line: string) => countLost(destination, line);
   if (path === "-") return { source: readStdin(process.stdin, signal, lost) };
   const options: FollowOptions = {
@@ -40,16 +41,20 @@ export async function followInput(
     tell: destination.tell,
     lost,
   };
-  if (state === undefined) return { source: await followFile(options) };
+  if (state === undefined) {
+    const source = await followFile(options);
+    return source && { source };
+  }
   await lockState(state);
   const following = { file: path, channel: destination.channel, type, team };
   const journal = await Journal.read(state, following);
   if (journal === undefined) {
     const source = await followFile(options);
-    return { source, journal: await Journal.begin(state, following, source.standing) };
+    return source && { source, journal: await Journal.begin(state, following, source.standing) };
   }
   await resend(journal, path, destination);
   const source = await followFile({ ...options, from: journal.next });
+  if (source === undefined) return undefined;
   journal.goOnAt(source.standing);
   return { source, journal };
 }

@@ -95,6 +95,7 @@ async function follow(
     tell: (line) => told.push(line),
     lost: (line) => told.push(line),
   });
+  if (source === undefined) throw new Error("there was no file");
   const follower = new Follower(source, told, stop);
   open.push(follower);
   return follower;

@@ -51,11 +51,11 @@ export interface FollowedSource extends Source {
 /**
  * The bytes of a file, and then what is appended to it. Another file that takes its place (log rotation) is read after the
  * rest of the old one and of those that came and went in between; a file that was cut short is read anew, after what a copy
- * of it still holds.
+ * of it still holds. `undefined` if there was no such file when the signal ended the waiting for it.
  *
  * @throws UsageError if there is no such file, or it cannot be read
  */
-export async function followFile(options: FollowOptions): Promise<FollowedSource> {
+export async function followFile(options: FollowOptions): Promise<FollowedSource | undefined> {
   const { path, from, lost } = options;
   if (typeof from === "object") {
     const known = { older: new Set(from.older), scheme: from.scheme };
@@ -65,6 +65,7 @@ export async function followFile(options: FollowOptions): Promise<FollowedSource
       return await FollowedFile.begin(found, from.offset, { ...known, scheme }, options);
     }
     const current = await openOrWait(options);
+    if (current === undefined) return undefined;
     lost(`what stood in ${path} behind byte ${from.offset} is not to be found: lines may be missing`);
     const { file, scheme } = await earliest(current, from, known, options);
     return await FollowedFile.begin(file, 0, { ...known, scheme }, options);
@@ -73,6 +74,7 @@ export async function followFile(options: FollowOptions): Promise<FollowedSource
   const older = new Set((await siblingsOf(path)).map(keyOf));
   const known = { older, scheme: undefined };
   const current = await openOrWait(options);
+  if (current === undefined) return undefined;
   if (from === "end") return await FollowedFile.begin(current, await startOfLastLine(current), known, options);
   const { file } = await earliest(current, undefined, known, options);
   return await FollowedFile.begin(file, 0, known, options);

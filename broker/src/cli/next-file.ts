@@ -59,18 +59,23 @@ export async function earliest(
   return next;
 }
 
-/** Opens a file, or waits until there is one. @throws UsageError if there is none, or it cannot be read */
+/**
+ * Opens a file, or waits until there is one; `undefined` if there was none when the waiting was ended.
+ *
+ * @throws UsageError if there is none and it is not waited for, or it cannot be read
+ */
 export async function openOrWait({
   path,
   retry,
   signal,
   tell,
-}: Followed & { readonly retry: boolean; readonly signal: AbortSignal }): Promise<OpenFile> {
+}: Followed & { readonly retry: boolean; readonly signal: AbortSignal }): Promise<OpenFile | undefined> {
   for (let told = false; ; ) {
     try {
       return await openFile(path);
     } catch (error) {
-      if (!(retry && error instanceof MissingFile) || signal.aborted) throw error;
+      if (!(retry && error instanceof MissingFile)) throw error;
+      if (signal.aborted) return undefined;
       if (!told) tell(`there is no file ${path} yet, waiting for it`);
       told = true;
       await rest(POLL_MS, undefined, { signal }).catch(() => undefined);

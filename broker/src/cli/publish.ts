@@ -6,7 +6,7 @@ import { followInput } from "./follow-input.ts";
 import { jsonLines, LOG_ENTRIES } from "./line-format.ts";
 import { type Progress, whatWaits } from "./progress.ts";
 import type { Destination } from "./publish-batch.ts";
-import { publishLines } from "./publish-lines.ts";
+import { type Input, publishLines } from "./publish-lines.ts";
 import { publishTarget } from "./publish-target.ts";
 import { complain } from "./report.ts";
 import type { CommandLine } from "./settings.ts";
@@ -117,16 +117,20 @@ async function followLines(options: FollowedOptions, destination: Destination, s
     tell(`${progress.published} lines published${progress.failed > 0 ? `, ${progress.failed} not` : ""}`);
   try {
     const input = await followInput(options, destination, stop.signal);
-    try {
-      await publishLines(input, destination, () => stop.abort());
-    } finally {
-      await input.source.close();
-    }
+    if (input !== undefined) await publishOpened(input, destination, stop);
   } catch (error) {
     if (progress.published + progress.failed > 0) summarize();
     throw error;
   }
   summarize();
+}
+
+async function publishOpened(input: Input, destination: Destination, stop: AbortController): Promise<void> {
+  try {
+    await publishLines(input, destination, () => stop.abort());
+  } finally {
+    await input.source.close();
+  }
 }
 
 async function publishEnd({ publisher, channel, progress }: Destination, ending: readonly EventInput[]): Promise<void> {
