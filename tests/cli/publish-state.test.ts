@@ -217,6 +217,37 @@ describe("kata publish --follow FILE --state FILE", () => {
     expect(await second.ended).toMatchObject({ code: 0, stderr: "kata: 2 lines published\n" });
   });
 
+  it("tells where a line is that was not published, whoever read what is before it", async () => {
+    await using world = await startFollowing();
+    const { nats, file, follow } = world;
+    const payloads = async () => (await eventsInLog(nats)).map(({ payload }) => payload);
+    await writeFile(file, "1\n2\n");
+    await using first = follow("--type", "deploy.step");
+    await eventually(payloads).toEqual([1, 2]);
+    first.child.kill("SIGTERM");
+    await first.ended;
+    const long = JSON.stringify("x".repeat(600 * 1024));
+    await appendFile(file, `3\nné\nnone\n${long}\n4\n`);
+    await using second = follow("--type", "deploy.step");
+    await eventually(payloads).toEqual([1, 2, 3, 4]);
+    await rename(file, `${file}.1`);
+    await writeFile(file, "5\nnone\n6\n");
+    await eventually(payloads).toEqual([1, 2, 3, 4, 5, 6]);
+    second.child.kill("SIGTERM");
+    const { code, stderr } = await second.ended;
+    expect({ code, stderr: stderr.split("\n") }).toEqual({
+      code: 1,
+      stderr: [
+        `kata: the line at byte 6 of ${file} was not published: not JSON: né`,
+        `kata: the line at byte 10 of ${file} was not published: not JSON: none`,
+        `kata: the line that ends at byte ${15 + long.length} of ${file} was not published: it is too long, an event has at most 512 KiB`,
+        `kata: the line at byte 2 of ${file} was not published: not JSON: none`,
+        "kata: 4 lines published, 4 not",
+        "",
+      ],
+    });
+  });
+
   it("goes on though a crash left a draft of the state", async () => {
     await using world = await startFollowing();
     const { directory, file, state, follow, published } = world;

@@ -1,5 +1,6 @@
 import { type EventInput, type Publisher, PublisherError, type PublishManyOptions } from "@kata/publisher";
 import type { LineFormat } from "./line-format.ts";
+import type { NameLine } from "./line-name.ts";
 import type { Progress } from "./progress.ts";
 import type { StretchKind } from "./stretch.ts";
 import { UsageError } from "./usage-error.ts";
@@ -20,8 +21,7 @@ export interface Batch {
   readonly events: readonly EventInput[];
   /** How many lines they are: a part of one counts when it is the last. */
   readonly lines: number;
-  /** The number of the stretch's first line. */
-  readonly first: number;
+  readonly nameLine: NameLine;
 }
 
 /** Something is not, or may not be, in the log, and cannot be brought there any more. */
@@ -36,12 +36,12 @@ export function batchOf(
   bytes: Buffer,
   stretch: StretchKind,
   timestamp: string | undefined,
-  first: number,
+  nameLine: NameLine,
 ): Batch {
   const events = destination.format.eventsOf(bytes, stretch, timestamp, (line, why) => {
-    countLost(destination, `line ${first + line} was not published: ${why}`);
+    countLost(destination, `${nameLine(line)} was not published: ${why}`);
   });
-  return { events, lines: stretch.more === true ? 0 : events.length, first };
+  return { events, lines: stretch.more === true ? 0 : events.length, nameLine };
 }
 
 /**
@@ -52,7 +52,7 @@ export function batchOf(
  */
 export async function publishBatch(
   { channel, publisher, progress, tell }: Destination,
-  { events, lines, first }: Batch,
+  { events, lines, nameLine }: Batch,
   options?: PublishManyOptions,
 ): Promise<string | undefined> {
   if (events.length === 0) return undefined;
@@ -65,7 +65,7 @@ export async function publishBatch(
     progress.failed += Math.max(1, lines);
     const alone = events.length === 1 && error instanceof PublisherError && error.code === "too_large";
     if (!alone) throw options === undefined ? error : asStated(error);
-    tell(`line ${first} was not published: ${error.message}`);
+    tell(`${nameLine(0)} was not published: ${error.message}`);
     return undefined;
   } finally {
     progress.pending -= lines;

@@ -1,5 +1,6 @@
 import type { FollowedSource } from "./follow.ts";
 import { attemptOf, type Journal } from "./journal.ts";
+import { byNumber, byPlace } from "./line-name.ts";
 import { type Batch, batchOf, type Destination, publishBatch } from "./publish-batch.ts";
 import type { Source } from "./source.ts";
 import { cut, type Stretch } from "./stretch.ts";
@@ -14,7 +15,7 @@ const AHEAD = 16;
 export type Input = { readonly source: Source } | { readonly source: FollowedSource; readonly journal: Journal };
 
 /**
- * Publishes an event for each line, in order. A line that cannot be one is told with its number; the others go on.
+ * Publishes an event for each line, in order. A line that cannot be one is told; the others go on.
  * Resolves when the lines have ended and the log has them, however long that takes.
  *
  * @param giveUp called when it cannot go on, so that the source ends
@@ -36,7 +37,9 @@ export async function publishLines(input: Input, destination: Destination, giveU
     const bytes = source.bytes.subarray(0, stretch.bytes);
     // Published again it must be the same to the byte, with its timestamp.
     const timestamp = "journal" in input ? new Date(at).toISOString() : undefined;
-    const batch = batchOf(destination, bytes, { ...stretch, begins: source.begins }, timestamp, line);
+    const { place } = source;
+    const nameLine = place === undefined ? byNumber(line) : byPlace(place, bytes, stretch);
+    const batch = batchOf(destination, bytes, { ...stretch, begins: source.begins }, timestamp, nameLine);
     part = stretch.more === true ? (stretch.part ?? 0) : 0;
     line += stretch.lines;
     return "journal" in input ? recordAndPublish(input, destination, batch, stretch, at) : publish(batch, stretch);

@@ -1,6 +1,7 @@
 import { PublisherError } from "@kata/publisher";
 import { locate, readAt } from "./file-place.ts";
 import { attemptOf, type Journal, type SentBatch } from "./journal.ts";
+import { byPlace } from "./line-name.ts";
 import { batchOf, countLost, type Destination, publishBatch } from "./publish-batch.ts";
 
 /**
@@ -32,7 +33,8 @@ async function again(
   destination: Destination,
 ): Promise<string | undefined> {
   const stretch = { ...sent, begins: sent.from.offset === 0 };
-  const batch = batchOf(destination, bytes, stretch, new Date(sent.at).toISOString(), 1);
+  const nameLine = byPlace(sent.from, bytes, stretch);
+  const batch = batchOf(destination, bytes, stretch, new Date(sent.at).toISOString(), nameLine);
   try {
     return await publishBatch(destination, batch, attemptOf(sent, after, SINCE_MS));
   } catch (error) {

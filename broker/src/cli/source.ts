@@ -1,3 +1,5 @@
+import type { FilePlace } from "./file-place.ts";
+
 /** Where lines come from: bytes are looked at, and taken when it is known what they are. */
 export interface Source {
   /** What was read and not taken yet; it stands until the next `more`. */
@@ -6,6 +8,8 @@ export interface Source {
   readonly ended: boolean;
   /** Whether nothing stands before `bytes`. */
   readonly begins: boolean;
+  /** Where `bytes` begins, in a file. */
+  readonly place?: FilePlace;
   take(count: number): void;
   /**
    * Waits for something new to look at. `false`: there is no more, and what was not taken stays where it is.
