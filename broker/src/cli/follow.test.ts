@@ -573,6 +573,22 @@ describe("where a followed file is begun and left", () => {
     expect(await (await follow({ from: place })).lines(3)).toEqual(["3", "4", "longer than the place"]);
   });
 
+  it("at its start: in the copies, if it was written to and cut after they were made", async () => {
+    await writeFile(`${file}.1`, "older\n");
+    await writeFile(file, "");
+    const { standing } = (await follow()).source;
+    for (const [round, line] of ["1\n", "2\n"].entries()) {
+      await rename(`${file}.1`, `${file}.2`);
+      await writeFile(`${file}.1`, line);
+      await utimes(`${file}.1`, new Date(), Date.now() / 1_000 + 1 + round);
+    }
+    await writeFile(file, "3\n");
+    await utimes(file, new Date(), Date.now() / 1_000 + 3);
+    const follower = await follow({ from: standing });
+    expect(await follower.lines(3)).toEqual(["1", "2", "3"]);
+    expect(await follower.rest()).toEqual([]);
+  });
+
   it("at a place that is gone: what is there is read, and the gap is told", async () => {
     await writeFile(file, "1\n2\n");
     const place = await leave();

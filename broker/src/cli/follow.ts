@@ -120,7 +120,14 @@ class FollowedFile implements FollowedSource {
   }
 
   static async begin(file: OpenFile, offset: number, beside: Beside, options: FollowOptions): Promise<FollowedFile> {
-    const self = new FollowedFile(file, await factsOf(file.handle), beside, options);
+    const { from } = options;
+    const facts = await factsOf(file.handle);
+    const self = new FollowedFile(file, facts, beside, options);
+    // Left before anything was read of it: what was written to it since, a copy may have.
+    if (typeof from === "object" && from.older !== undefined && offset === 0 && sameFile(file, from)) {
+      self.#facts = { ...facts, mtimeMs: from.mtimeMs };
+      self.#knowsOlder = true;
+    }
     self.#window.begin(await readBefore(file, offset));
     self.#read = offset;
     await self.#lookBeside();
