@@ -1,28 +1,19 @@
 import { setTimeout as rest } from "node:timers/promises";
 import { ByteWindow } from "./byte-window.ts";
-import { digestOf, type FilePlace, locate, readAt, readBefore, type Standing } from "./file-place.ts";
+import { digestOf, type FilePlace, locate, readBefore, type Standing } from "./file-place.ts";
+import { KnownSiblings } from "./known-siblings.ts";
 import { startOfLastLine } from "./last-line.ts";
 import { earliest, openOrWait } from "./next-file.ts";
-import {
-  type FileFacts,
-  factsAt,
-  factsOf,
-  MissingFile,
-  type OpenFile,
-  openFile,
-  sameFile,
-  unreadable,
-} from "./open-file.ts";
-import { isRotation, schemeOf } from "./rotation-scheme.ts";
-import { type Beside, changedBeside, keyOf, siblingsOf } from "./siblings.ts";
+import { type FileFacts, factsOf, MissingFile, type OpenFile, openFile, sameFile, unreadable } from "./open-file.ts";
+import { schemeOf } from "./rotation-scheme.ts";
+import { keyOf } from "./siblings.ts";
 import type { Source } from "./source.ts";
+import { copyOfUnread } from "./unread-copy.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** How often a followed file is looked at for more, milliseconds. */
 const POLL_MS = 100;
 const CHUNK_BYTES = 256 * 1024;
-/** So many files beside it are told of to whoever goes on, those that were written to last: the others will hardly be again. */
-const OLDER_TOLD = 256;
 
 export interface FollowOptions {
   readonly path: string;
@@ -58,26 +49,22 @@ export interface FollowedSource extends Source {
 export async function followFile(options: FollowOptions): Promise<FollowedSource | undefined> {
   const { path, from, lost } = options;
   if (typeof from === "object") {
-    const known = { older: new Set(from.older), scheme: from.scheme };
+    const known = new KnownSiblings(path, from);
     const found = await locate(from, path);
     if (found !== undefined) {
-      const scheme = schemeOf(path, found.path) ?? from.scheme;
-      return await FollowedFile.begin(found, from.offset, { ...known, scheme }, options);
+      known.learn(schemeOf(path, found.path));
+      return await FollowedFile.begin(found, from.offset, known, options);
     }
     const current = await openOrWait(options);
     if (current === undefined) return undefined;
     lost(`what stood in ${path} behind byte ${from.offset} is not to be found: lines may be missing`);
-    const { file, scheme } = await earliest(current, from, known, options);
-    return await FollowedFile.begin(file, 0, { ...known, scheme }, options);
+    return await FollowedFile.begin(await earliest(current, from, known, options), 0, known, options);
   }
-  // Before it is opened: what is rotated from then on is not older.
-  const older = new Set((await siblingsOf(path)).map(keyOf));
-  const known = { older, scheme: undefined };
+  const known = await KnownSiblings.asOfNow(path);
   const current = await openOrWait(options);
   if (current === undefined) return undefined;
   if (from === "end") return await FollowedFile.begin(current, await startOfLastLine(current), known, options);
-  const { file } = await earliest(current, undefined, known, options);
-  return await FollowedFile.begin(file, 0, known, options);
+  return await FollowedFile.begin(await earliest(current, undefined, known, options), 0, known, options);
 }
 
 class FollowedFile implements FollowedSource {
@@ -93,14 +80,8 @@ class FollowedFile implements FollowedSource {
   #following: OpenFile | undefined;
   /** How far it is read after the signal: whoever writes on cannot keep us. */
   #limit = Number.POSITIVE_INFINITY;
-  /** The files beside it that did not come after the one that is read: {@link keyOf}. */
-  #older: Set<string>;
-  /** Whether all of them are there: not so where a file that was rotated is gone on with. */
-  #knowsOlder: boolean;
-  /** As of when they are. */
-  #lookedBesideAt: bigint | undefined;
-  /** How its rotated files are called, once one was seen. */
-  #scheme: string | undefined;
+  /** The files beside it. */
+  readonly #known: KnownSiblings;
   /** An empty file that has the name, and nothing came in between: {@link keyOf}. */
   #empty = "";
   /** Whether another file has the name, and this one was looked at again since. */
@@ -110,24 +91,24 @@ class FollowedFile implements FollowedSource {
   #refusal = "";
   ended = false;
 
-  private constructor(file: OpenFile, facts: FileFacts, { older, scheme }: Beside, options: FollowOptions) {
+  private constructor(file: OpenFile, facts: FileFacts, known: KnownSiblings, options: FollowOptions) {
     this.#file = file;
     this.#facts = facts;
-    this.#older = new Set(older);
-    this.#scheme = scheme;
-    this.#knowsOlder = typeof options.from === "string";
+    this.#known = known;
     this.#options = options;
   }
 
-  static async begin(file: OpenFile, offset: number, beside: Beside, options: FollowOptions): Promise<FollowedFile> {
+  static async begin(
+    file: OpenFile,
+    offset: number,
+    known: KnownSiblings,
+    options: FollowOptions,
+  ): Promise<FollowedFile> {
     const { from } = options;
     const facts = await factsOf(file.handle);
-    const self = new FollowedFile(file, facts, beside, options);
     // Left before anything was read of it: what was written to it since, a copy may have.
-    if (typeof from === "object" && from.older !== undefined && offset === 0 && sameFile(file, from)) {
-      self.#facts = { ...facts, mtimeMs: from.mtimeMs };
-      self.#knowsOlder = true;
-    }
+    const unread = offset === 0 && typeof from === "object" && from.older !== undefined && sameFile(file, from);
+    const self = new FollowedFile(file, unread ? { ...facts, mtimeMs: from.mtimeMs } : facts, known, options);
     self.#window.begin(await readBefore(file, offset));
     self.#read = offset;
     await self.#lookBeside();
@@ -149,7 +130,7 @@ class FollowedFile implements FollowedSource {
   }
 
   get standing(): Standing {
-    return { ...this.place, older: [...this.#older].slice(-OLDER_TOLD), scheme: this.#scheme };
+    return { ...this.place, ...this.#known.told };
   }
 
   take(count: number): void {
@@ -190,9 +171,8 @@ class FollowedFile implements FollowedSource {
     this.#following = undefined;
     if (next !== this.#file) {
       // One that was left for its copy is come back to.
-      if (!this.#copied) this.#older.add(keyOf(await factsOf(this.#file.handle)));
+      if (!this.#copied) this.#known.passed(this.#file);
       this.#copied = false;
-      this.#knowsOlder = true;
       await this.#file.handle.close();
     }
     this.#file = next;
@@ -239,7 +219,7 @@ class FollowedFile implements FollowedSource {
       await this.#file.handle.close();
       this.#file = copy;
       this.#facts = await factsOf(copy.handle);
-      this.#scheme = schemeOf(path, copy.path) ?? this.#scheme;
+      this.#known.learn(schemeOf(path, copy.path));
       this.#limit = Number.POSITIVE_INFINITY;
       return;
     }
@@ -249,75 +229,21 @@ class FollowedFile implements FollowedSource {
       );
     }
     this.#following = this.#file;
-    this.#older = new Set((await siblingsOf(path)).map(keyOf));
+    await this.#known.beginAnew();
   }
 
-  /**
-   * Whether a file of which nothing was read yet has been copied, and cut, since it was first seen: nothing in itself would
-   * tell. Then the copy is what follows.
-   *
-   * @param beginning what it holds now
-   */
+  /** Whether it was copied and cut before anything of it was read: then the copy is what follows. */
   async #wasCopied(beginning: Buffer): Promise<boolean> {
-    if (!this.#knowsOlder) return false;
     const { path } = this.#options;
-    const now = await factsAt(path);
-    if (now === undefined || !sameFile(now, this.#file)) return false;
-    // Who has not been written to was not cut.
-    if (now.mtimeMs === this.#facts.mtimeMs) return false;
-    const siblings = await siblingsOf(path);
-    // Where the name is a link to one of them, the others are logs of other days, and no copies.
-    if (siblings.some((one) => sameFile(one, this.#file))) return false;
-    const candidates = siblings.filter(
-      (one) =>
-        one.size > 0 &&
-        one.mtimeMs > this.#facts.mtimeMs &&
-        !this.#older.has(keyOf(one)) &&
-        isRotation(one.scheme, this.#scheme),
-    );
-    for (const candidate of candidates) {
-      const copy = await openFile(candidate.path).catch(() => undefined);
-      if (copy === undefined) continue;
-      if (sameFile(copy, candidate) && (await this.#wasCutAfter(copy, beginning))) {
-        this.#following = copy;
-        this.#scheme = candidate.scheme;
-        this.#copied = true;
-        return true;
-      }
-      await copy.handle.close();
-    }
-    return false;
+    this.#following = await copyOfUnread(path, this.#file, this.#facts, beginning, this.#known);
+    this.#copied = this.#following !== undefined;
+    return this.#copied;
   }
 
-  /** Whether the file does not begin with what a copy has, or not any more: else all of it is still to be read in itself. */
-  async #wasCutAfter(copy: OpenFile, beginning: Buffer): Promise<boolean> {
-    // Written to since it was looked at: it is looked at again before anything is said of it.
-    if (beginning.length === 0 && (await factsOf(this.#file.handle)).size > 0) return false;
-    const copied = await readAt(copy.handle, 0, Math.max(1, beginning.length));
-    const length = Math.min(copied.length, beginning.length);
-    return copied.length > 0 && (length === 0 || !copied.subarray(0, length).equals(beginning.subarray(0, length)));
-  }
-
-  /**
-   * While the file still has its name, nothing has come after it: what is beside it is older, or another program's. Resolves with
-   * what has the name.
-   */
-  async #lookBeside(): Promise<FileFacts | undefined> {
-    const { path } = this.#options;
-    const changedAt = await changedBeside(path);
-    const unchanged = changedAt !== undefined && changedAt === this.#lookedBesideAt;
-    const siblings = unchanged ? undefined : await siblingsOf(path);
-    // Asked after they were looked at: what is renamed later is not among them.
-    const now = await factsAt(path);
-    if (siblings === undefined || now === undefined || !sameFile(now, this.#file)) return now;
-    // One of which nothing was read, and which was written to since, may have been copied and cut.
-    if (this.#read === 0 && now.mtimeMs !== this.#facts.mtimeMs) return now;
-    // Where the name is a link to one of them, it can lead next to one that is there already.
-    const place = siblings.findIndex((one) => sameFile(one, now));
-    this.#older = new Set((place < 0 ? siblings : siblings.slice(0, place)).map(keyOf));
-    this.#knowsOlder = true;
-    this.#lookedBesideAt = changedAt;
-    return now;
+  /** Resolves with what has the name now. */
+  #lookBeside(): Promise<FileFacts | undefined> {
+    // One of which something was read tells itself that it was cut.
+    return this.#known.look(this.#file, ({ mtimeMs }) => this.#read > 0 || mtimeMs === this.#facts.mtimeMs);
   }
 
   /** Whether another file has taken this one's place, and this one has nothing more: then it is known what follows. */
@@ -339,9 +265,7 @@ class FollowedFile implements FollowedSource {
     const current = await this.#openAgain();
     if (current === undefined) return undefined;
     this.#facts = await factsOf(this.#file.handle);
-    const known = { older: this.#older, scheme: this.#scheme };
-    const { file: next, scheme } = await earliest(current, this.#facts, known, this.#options);
-    this.#scheme = scheme;
+    const next = await earliest(current, this.#facts, this.#known, this.#options);
     const facts = await factsOf(next.handle);
     if (next !== current || facts.size > 0) return next;
     // It may just have been made, while whoever writes still has the old one.

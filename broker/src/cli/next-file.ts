@@ -1,7 +1,7 @@
 import { setTimeout as rest } from "node:timers/promises";
+import type { KnownSiblings } from "./known-siblings.ts";
 import { type FileId, factsOf, MissingFile, type OpenFile, openFile, sameFile } from "./open-file.ts";
-import { isRotation } from "./rotation-scheme.ts";
-import { type Beside, keyOf, type Sibling, siblingsOf } from "./siblings.ts";
+import { type Sibling, siblingsOf } from "./siblings.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** How often a file that is not there yet is looked for, milliseconds. */
@@ -16,12 +16,6 @@ export interface Followed {
   readonly lost: (line: string) => void;
 }
 
-/** The file that comes next, and how rotated ones are called, as far as that is known now. */
-export interface Next {
-  readonly file: OpenFile;
-  readonly scheme: string | undefined;
-}
-
 /**
  * The file that comes after `last`, or the first one: the current one, or one that has been rotated already. It is the caller's, who
  * opened the current one before: so none can be between the two. What is not the answer is closed.
@@ -29,34 +23,32 @@ export interface Next {
 export async function earliest(
   current: OpenFile,
   last: (FileId & { readonly mtimeMs: number }) | undefined,
-  beside: Beside,
+  known: KnownSiblings,
   followed: Followed,
-): Promise<Next> {
+): Promise<OpenFile> {
   const { mtimeMs } = await factsOf(current.handle);
   const siblings = await siblingsOf(followed.path);
   const place = last === undefined ? -1 : siblings.findIndex((one) => sameFile(one, last));
   // What the last one was renamed to says how the others are called that came after it.
-  const scheme = siblings[place]?.scheme ?? beside.scheme;
-  const next = { file: current, scheme };
-  // Where the last one is gone, and with it how it was called, any may have come after it.
-  const fits = (one: Sibling) => (last !== undefined && scheme === undefined) || isRotation(one.scheme, scheme);
+  known.learn(siblings[place]?.scheme);
+  const mayFollow = (one: Sibling) => (last === undefined ? known.mayFollow(one) : known.mayFollowGone(one));
   const since = place >= 0 ? siblings.slice(place + 1) : siblings.filter((one) => one.mtimeMs >= (last?.mtimeMs ?? 0));
   for (const sibling of since) {
     // The current one may have been rotated, too, meanwhile: then others can be behind it.
     if (sameFile(sibling, current) || sibling.mtimeMs > mtimeMs) break;
-    if (beside.older.has(keyOf(sibling)) || !fits(sibling)) continue;
+    if (!mayFollow(sibling)) continue;
     const file = await openRotated(sibling.path, followed);
     // It may not be read.
     if (file === undefined) continue;
     if (file !== "moved" && sameFile(file, sibling)) {
       await current.handle.close();
-      return { ...next, file };
+      return file;
     }
     // Renamed meanwhile: it is looked for under its new name.
     if (file !== "moved") await file.handle.close();
-    return await earliest(current, last, beside, followed);
+    return await earliest(current, last, known, followed);
   }
-  return next;
+  return current;
 }
 
 /**

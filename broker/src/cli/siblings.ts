@@ -13,14 +13,6 @@ export interface Sibling extends FileFacts {
   readonly scheme: string;
 }
 
-/** What is known of the files beside a log that are called like rotated ones. */
-export interface Beside {
-  /** Those that did not come after the file that is read: earlier rotations, and other programs' logs. {@link keyOf} */
-  readonly older: ReadonlySet<string>;
-  /** How the log's own are called, once one was seen: {@link schemeOf}. */
-  readonly scheme: string | undefined;
-}
-
 /**
  * The files beside a log that may be its rotated ones, `app.log.1`, `app.log-20261125` or `app-1.log`; the one written to first comes first.
  * Looked at until they stay what they are: while app.log.2 becomes app.log.3, one of them could be seen twice and the other not at all.
