@@ -119,7 +119,10 @@ async function all(results: Promise<readonly Outcome[]>, count: number): Promise
 export function publishErrorOf(error: unknown): PublishFailure | undefined {
   if (error instanceof StoreUnavailableError) return { code: "unavailable", message: error.message };
   if (!(error instanceof PublisherError)) return undefined;
-  const { code, message } = error;
+  const { code, message, stored } = error;
+  // The log may have it, whatever was said of a later attempt: only as `unavailable` is that what the client is told [HTTP-3]. That something
+  // else stands under the key is so whenever it is sent again.
+  if (stored === "unknown" && code !== "key_taken") return { code: "unavailable", message };
   switch (code) {
     case "invalid_channel":
     case "invalid_event":

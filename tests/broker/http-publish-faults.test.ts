@@ -5,7 +5,9 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type InProcessBroker, startBroker, TEST_KEY } from "../support/broker.ts";
 import { startNats, type TestNats } from "../support/nats.ts";
 import { connectNats } from "../support/nats-connect.ts";
-import { ensureTestStream } from "../support/stream.ts";
+import { brokerUrl } from "../support/nats-secrets.ts";
+import { startProxy } from "../support/proxy.ts";
+import { ensureTestStream, readLog } from "../support/stream.ts";
 import { historyOf, lineOf, log, numberedLines, openStream, postLines } from "./http-publishing.ts";
 
 let nats: TestNats;
@@ -71,6 +73,50 @@ describe("attacks invariant 2, [HTTP-8]: a log that refuses a part of a stream",
     expect([status, body.published, body.failed]).toEqual([207, 299, 1]);
     expect(body.errors).toMatchObject([{ index: 150, code: "too_large", retryable: false }]);
     expect(await historyOf(broker, "agent:small")).toEqual(messages.filter((_, i) => i !== 150));
+  });
+});
+
+describe("attacks invariant 3, [HTTP-3]: a NATS server that takes less than the one that was lost with its acknowledgements", () => {
+  const messages = Array.from({ length: 20 }, (_, i) => `${i} ${"x".repeat(500)}`);
+  const lines = messages.map((each) => lineOf(log(each))).join("");
+  const array = JSON.stringify(messages.map((each) => log(each)));
+  const NDJSON = "application/x-ndjson";
+
+  it.each([
+    ["a stream", lines, { "content-type": NDJSON }],
+    ["a stream under a key", lines, { "content-type": NDJSON, "idempotency-key": "k" }],
+    ["an array", array, {}],
+    ["an array under a key", array, { "idempotency-key": "k" }],
+  ])("%s is not known to be stored, and is not stored twice", async (_what, body, headers) => {
+    let lost = false;
+    let maxPayload = 1_048_576;
+    await using proxy = await startProxy({ port: nats.port }, () => ({
+      fromClient: (chunk) => chunk,
+      fromServer: (chunk) => {
+        if (lost) return Buffer.alloc(0);
+        return Buffer.from(
+          chunk.toString("latin1").replace(/"max_payload":\d+/g, `"max_payload":${maxPayload}`),
+          "latin1",
+        );
+      },
+    }));
+    await using nc = await connectNats(nats.url);
+    broker = await startBroker({ nats: { url: brokerUrl(proxy.port) }, config: { publishTimeoutMs: 20_000 } });
+    await postLines(broker, "agent:first", lineOf(log("0")));
+    lost = true;
+    const answer = fetch(`${broker.httpUrl}/v1/channels/agent:lost/events`, {
+      method: "POST",
+      headers: { "x-api-key": TEST_KEY, ...headers },
+      body,
+    });
+    const stored = async () => (await readLog(nc, "kata.team.demo.agent.lost")).flatMap((record) => record.lines);
+    await expect.poll(async () => (await stored()).length).toBe(20);
+    maxPayload = 4_096;
+    lost = false;
+    proxy.cut();
+    const { status, json } = await answer.then(async (each) => ({ status: each.status, json: await each.json() }));
+    expect([status, json]).toMatchObject([503, { error: { code: "unavailable", retryable: true } }]);
+    expect((await stored()).length).toBe(20);
   });
 });
 

@@ -142,6 +142,8 @@ describe("[HTTP-11] a publish that is repeated", () => {
     const others = await post("agent:own", events, { ...headers, "kata-publish-id": "p2" });
     expect([again.body.eventIds, others.body.eventIds]).toEqual([first.body.eventIds, first.body.eventIds]);
     expect([first, again, others].map(({ body }) => body.results?.[0]?.duplicate)).toEqual([false, false, true]);
+    const changed = await post("agent:own", [log("3")], { ...headers, "kata-attempt": "since=1000" });
+    expect(changed).toMatchObject({ status: 409, body: { error: { code: "taken" } } });
     expect(await historyOf(broker, "agent:own")).toEqual(["1", "2"]);
   });
 });

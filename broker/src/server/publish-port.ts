@@ -40,7 +40,7 @@ export interface EventPublisher {
   publish(channel: string, events: readonly EventInput[], together?: Together): Promise<readonly Outcome[]>;
 }
 
-/** What a publish that failed is to its client. */
+/** What a publish that failed is to its client; `unavailable` where the log may have it all the same, whatever the reason. */
 export interface PublishFailure {
   readonly code: ErrorCode;
   readonly message: string;

@@ -211,7 +211,7 @@ export class PublishStream implements Connection {
     return "error" in outcome && !this.#isRefused(outcome);
   }
 
-  /** Whether the log does not take the event as it is; that can be for its neighbours. */
+  /** Whether the log has not got the event, and does not take it as it is; that can be for its neighbours. */
   #isRefused(outcome: Outcome): boolean {
     const code = "error" in outcome ? this.#options.deps.publishErrorOf(outcome.error)?.code : undefined;
     return code === "invalid_event" || code === "too_large";
