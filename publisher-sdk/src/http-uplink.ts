@@ -1,5 +1,6 @@
 import { parseEventId } from "@kata/protocol/wire";
 import { backoffMs } from "./backoff.ts";
+import { brokerErrorOf } from "./broker-error.ts";
 import { type BrokerHttp, type HttpAnswer, NoAnswerError } from "./broker-http.ts";
 import { PublisherError, type PublisherErrorCode } from "./errors.ts";
 import type { OutgoingRecord } from "./record.ts";
@@ -41,8 +42,19 @@ interface Answer {
   readonly errors?: readonly { readonly index?: unknown; readonly code?: unknown; readonly message?: unknown }[];
   /** Of a single event. */
   readonly results?: readonly { readonly eventId?: unknown; readonly duplicate?: unknown }[];
-  readonly error?: { readonly code?: unknown; readonly message?: unknown };
 }
+
+/** What a broker says of events, or of a key, that no later attempt changes; all else passes, or is mended where the way leads. */
+const FINAL: ReadonlyMap<unknown, PublisherErrorCode> = new Map([
+  ["invalid_channel", "invalid_channel"],
+  ["invalid_event", "invalid_event"],
+  ["invalid_json", "invalid_event"],
+  ["bad_request", "invalid_event"],
+  ["too_large", "too_large"],
+  ["taken", "key_taken"],
+  ["unauthenticated", "unauthenticated"],
+  ["forbidden", "forbidden"],
+]);
 
 /**
  * Brings records into the log through a broker, each exactly once: every attempt is the same body under the same
@@ -177,13 +189,12 @@ export class HttpUplink implements Uplink {
     // All of it can have been stored although its key was revoked meanwhile.
     const whole = Number(answer.published) + Number(answer.failed) === flight.record.events;
     if ((status === 201 || status === 207 || whole) && this.#stored(flight, answer)) return;
-    const error = answer.error ?? answer.errors?.[0];
-    const why = `the broker at ${this.#http.name} answered ${status}${typeof error?.message === "string" ? `: ${error.message}` : ""}`;
-    // Whoever stands in between (a gateway, a page for maintenance) answers as it likes, and says nothing of what is stored.
-    const code = typeof error?.code === "string" ? finalCodeOf(status, error.code) : undefined;
+    const error = brokerErrorOf({ status, body });
+    const why = `the broker at ${this.#http.name} answered ${status}${error === undefined ? "" : `: ${error.message}`}`;
+    const code = FINAL.get(error?.code);
     const waits = this.#patient && code === "unauthenticated";
-    if ((code !== undefined && !waits) || status === 413) {
-      // What ended a stream says nothing of the events that were on their way.
+    if ((code !== undefined && !waits) || (error === undefined && status === 413)) {
+      // What ended a stream says nothing of the events that were on their way, and whoever stands in between nothing of what is stored.
       const ended = answer.published !== undefined && answer.failed !== flight.record.events;
       this.#fail(flight, code ?? "too_large", why, code !== undefined && !ended);
       return;
@@ -217,7 +228,8 @@ export class HttpUplink implements Uplink {
     const refused = new Map<number, PublisherError>();
     for (const { index, code, message } of errors) {
       if (typeof index !== "number") continue;
-      refused.set(index, new PublisherError(finalCodeOf(0, code) ?? "rejected", `the broker refuses it: ${message}`));
+      const known = FINAL.get(code) ?? "rejected";
+      refused.set(index, new PublisherError(known, `the broker refuses it: ${message}`));
     }
     return refused;
   }
@@ -270,18 +282,6 @@ function headersOf({ record, after }: Flight, now: number): Record<string, strin
 function keyHeader(key: string): Record<string, string> {
   if (/^[\x21-\x7e]+$/.test(key)) return { "idempotency-key": key };
   return { "kata-idempotency-key": Buffer.from(key).toString("base64url") };
-}
-
-/** What an answer means that no later attempt changes; `undefined` for one that passes. */
-function finalCodeOf(status: number, code: unknown): PublisherErrorCode | undefined {
-  if (code === "invalid_channel") return "invalid_channel";
-  if (code === "too_large" || status === 413) return "too_large";
-  if (code === "invalid_event" || code === "invalid_json" || code === "bad_request") return "invalid_event";
-  if (code === "taken") return "key_taken";
-  if (status === 401) return "unauthenticated";
-  if (status === 403) return "forbidden";
-  // 408, 429 and all of 5xx pass.
-  return status >= 500 || status === 408 || status === 429 ? undefined : "rejected";
 }
 
 /** The part of an eventId that stands for its record's message id. */

@@ -1,5 +1,6 @@
 import { isId } from "@kata/protocol/wire";
 import { backoffMs } from "./backoff.ts";
+import { brokerErrorOf } from "./broker-error.ts";
 import { BrokerHttp, type HttpAnswer, tlsFilesOf } from "./broker-http.ts";
 import { NoBrokerError, orUnavailable, PublisherError } from "./errors.ts";
 import { HTTP_RECORD_BYTES, HttpUplink } from "./http-uplink.ts";
@@ -81,12 +82,11 @@ async function askTeam(http: BrokerHttp, timeoutMs: number, expected: string | u
   throw new PublisherError("forbidden", `the API key is of team ${teamId}, not of ${expected}`);
 }
 
-function refusal({ status, body }: HttpAnswer, name: string): PublisherError {
-  const said = (body as { error?: { code?: unknown; message?: unknown } } | undefined)?.error;
-  const problem = `the broker at ${name} answered ${status}${typeof said?.message === "string" ? `: ${said.message}` : ""}`;
-  // Whoever stands in between answers as it likes, and knows no codes.
-  if (status === 401 && typeof said?.code === "string") return new PublisherError("unauthenticated", problem);
-  if (status === 403 && typeof said?.code === "string") return new PublisherError("forbidden", problem);
+function refusal(answer: HttpAnswer, name: string): PublisherError {
+  const { status } = answer;
+  const error = brokerErrorOf(answer);
+  const problem = `the broker at ${name} answered ${status}${error === undefined ? "" : `: ${error.message}`}`;
+  if (error?.code === "unauthenticated" || error?.code === "forbidden") return new PublisherError(error.code, problem);
   if (status >= 500 || status === 408 || status === 429) return new PublisherError("unavailable", problem);
   return new NoBrokerError(`${problem}: what answers there is no broker`);
 }

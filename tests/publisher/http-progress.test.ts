@@ -188,7 +188,7 @@ test.each([
   ["a request that was ended while events were on their way", "unknown", { published: 0, failed: 0 }],
   ["a request that was refused as a whole", "no", {}],
 ])("whether an event of %s is stored: %s", async (_, stored, counts) => {
-  const error = { code: "unauthenticated", message: "the key was revoked" };
+  const error = { code: "unauthenticated", message: "the key was revoked", retryable: false };
   const fake = await startFake(() => ({ status: 401, body: { ...counts, error } }));
   const publisher = await publisherAt(`http://${fake.host}`);
   const refused = publisher.publish("agent:a1", event(0));

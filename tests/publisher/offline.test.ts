@@ -124,7 +124,7 @@ test("what somebody in between answers is not believed, a broker's word is: the 
   const warnings = collectWarnings();
   const answers: Record<string, [number, string]> = {
     portal: [403, "<h1>Accept our terms</h1>"],
-    broker: [401, JSON.stringify({ error: { code: "unauthenticated", message: "revoked" } })],
+    broker: [401, JSON.stringify({ error: { code: "unauthenticated", message: "revoked", retryable: false } })],
   };
   let who = "portal";
   const between = createServer((asked, answer) => {
