@@ -2,7 +2,7 @@ import { parseEventId } from "@kata/protocol/wire";
 import { backoffMs } from "./backoff.ts";
 import { brokerErrorOf } from "./broker-error.ts";
 import { type BrokerHttp, type HttpAnswer, NoAnswerError } from "./broker-http.ts";
-import { PublisherError, type PublisherErrorCode } from "./errors.ts";
+import { PublisherError, type PublisherErrorCode, type Stored } from "./errors.ts";
 import type { OutgoingRecord } from "./record.ts";
 import type { Uplink } from "./uplink.ts";
 
@@ -192,6 +192,7 @@ export class HttpUplink implements Uplink {
     const error = brokerErrorOf({ status, body });
     const why = `the broker at ${this.#http.name} answered ${status}${error === undefined ? "" : `: ${error.message}`}`;
     const code = FINAL.get(error?.code);
+    if ((status === 207 || code !== undefined) && this.#refused(flight, answer)) return;
     const waits = this.#patient && code === "unauthenticated";
     if ((code !== undefined && !waits) || (error === undefined && status === 413)) {
       // What ended a stream says nothing of the events that were on their way, and whoever stands in between nothing of what is stored.
@@ -211,7 +212,7 @@ export class HttpUplink implements Uplink {
     const first = answer.first ?? single?.eventId;
     const at = parseEventId(first);
     if (at === undefined || typeof first !== "string") return false;
-    const refused = this.#refusedOf(answer);
+    const refused = refusedOf(answer, "no");
     const published = answer.published ?? answer.results?.length;
     if (published !== record.events - refused.size) return false;
     this.#connected = true;
@@ -219,19 +220,19 @@ export class HttpUplink implements Uplink {
     this.#newest = first;
     this.#leave(flight);
     const duplicate = single?.duplicate ?? answer.duplicates !== 0;
-    record.succeed(at.epoch, at.seq, duplicate === true, checkOfId(first), refused);
+    record.succeed(at.epoch, at.seq, duplicate === true, at.check, refused);
     return true;
   }
 
-  /** A broker looks closer at events than NATS does: those that it refuses are told by their places. */
-  #refusedOf({ errors = [] }: Answer): Map<number, PublisherError> {
-    const refused = new Map<number, PublisherError>();
-    for (const { index, code, message } of errors) {
-      if (typeof index !== "number") continue;
-      const known = FINAL.get(code) ?? "rejected";
-      refused.set(index, new PublisherError(known, `the broker refuses it: ${message}`));
-    }
-    return refused;
+  /** Settles the record by an answer that refuses each of its events, perhaps for several reasons. Returns whether it is one. */
+  #refused(flight: Flight, answer: Answer): boolean {
+    const { record } = flight;
+    if (answer.published !== 0 || answer.failed !== record.events) return false;
+    const refused = refusedOf(answer, this.#isAbsent(flight) ? "no" : "unknown");
+    if (refused.size !== record.events) return false;
+    this.#leave(flight);
+    record.refuse(refused);
+    return true;
   }
 
   #postpone(flight: Flight, problem: string, afterMs = 0): void {
@@ -259,6 +260,11 @@ export class HttpUplink implements Uplink {
     this.#leave(flight);
     flight.record.giveUp(code, why, answered);
   }
+
+  /** Whether what a broker refused is not stored: there was no attempt before, of which nobody told what became of it. */
+  #isAbsent({ record: { attempts, earlier } }: Flight): boolean {
+    return attempts === 1 && earlier === undefined;
+  }
 }
 
 function headersOf({ record, after }: Flight, now: number): Record<string, string> {
@@ -284,7 +290,13 @@ function keyHeader(key: string): Record<string, string> {
   return { "kata-idempotency-key": Buffer.from(key).toString("base64url") };
 }
 
-/** The part of an eventId that stands for its record's message id. */
-function checkOfId(eventId: string): string {
-  return /-([0-9a-z]{4})(?:\.\d+)?$/.exec(eventId)?.[1] ?? "";
+/** A broker looks closer at events than NATS does: those that it refuses are told by their places. */
+function refusedOf({ errors = [] }: Answer, stored: Stored): Map<number, PublisherError> {
+  const refused = new Map<number, PublisherError>();
+  for (const { index, code, message } of errors) {
+    if (typeof index !== "number") continue;
+    const why = `the broker refuses it: ${message}`;
+    refused.set(index, new PublisherError(FINAL.get(code) ?? "rejected", why, { stored }));
+  }
+  return refused;
 }

@@ -239,6 +239,14 @@ export class OutgoingRecord {
     this.settle();
   }
 
+  /** Nothing of it is stored, each of its events for a reason of its own, by their places. */
+  refuse(reasons: ReadonlyMap<number, PublisherError>): void {
+    const [first] = reasons.values();
+    this.error = first;
+    this.#waiters.settle((place) => new Refusal((reasons.get(place) ?? first) as PublisherError));
+    this.settle();
+  }
+
   /**
    * It is not tried any more.
    *
