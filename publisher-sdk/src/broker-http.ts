@@ -19,6 +19,8 @@ export interface HttpRequest {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
   readonly timeoutMs: number;
+  /** Ends it: nobody waits for the answer any more, and its connection is another's. */
+  readonly signal?: AbortSignal;
 }
 
 /** What a broker's answer may have at most, bytes: what answers more is no broker. */
@@ -53,7 +55,7 @@ export class BrokerHttp {
    *
    * @throws Error of one clear line if there is no whole answer in time
    */
-  ask({ method, path, headers = {}, body, timeoutMs }: HttpRequest): Promise<HttpAnswer> {
+  ask({ method, path, headers = {}, body, timeoutMs, signal }: HttpRequest): Promise<HttpAnswer> {
     return new Promise((resolve, reject) => {
       const url = new URL(this.#base);
       // Not resolved against the base: a path that begins with two slashes would be a host, which would get the key.
@@ -62,6 +64,7 @@ export class BrokerHttp {
       const request = this.#request(url, {
         agent: this.#agent,
         method,
+        ...(signal === undefined ? {} : { signal }),
         headers: { ...headers, ...length, "x-api-key": this.#apiKey, accept: "application/json" },
       });
       const timer = setTimeout(() => {

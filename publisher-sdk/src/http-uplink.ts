@@ -31,6 +31,8 @@ interface Flight {
   rests: boolean;
   /** The newest eventId that was known when it was first sent. */
   after: string | undefined;
+  /** Ends the request that is on its way, where it is given up meanwhile. */
+  readonly over: AbortController;
 }
 
 interface Answer {
@@ -115,6 +117,7 @@ export class HttpUplink implements Uplink {
       problem: undefined,
       rests: false,
       after: undefined,
+      over: new AbortController(),
     };
     this.#flights.add(flight);
     this.#next();
@@ -164,11 +167,14 @@ export class HttpUplink implements Uplink {
         headers: headersOf(flight, now),
         body: record.data,
         timeoutMs: this.#timeoutOf(flight),
+        signal: flight.over.signal,
       });
       flight.silent = 0;
       if (this.#silent > 0 && this.#now() - at < this.#attemptTimeoutMs) this.#silent--;
       if (this.#flights.has(flight)) this.#answered(flight, answer);
     } catch (error) {
+      // It was given up: that says nothing of the way.
+      if (!this.#flights.has(flight)) return;
       if (error instanceof NoAnswerError) this.#silent = Math.max(this.#silent, ++flight.silent);
       this.#connected = false;
       this.#problem = error instanceof Error ? error.message : String(error);
@@ -258,6 +264,8 @@ export class HttpUplink implements Uplink {
   /** @param answered whether the broker itself said that its last attempt was not stored */
   #fail(flight: Flight, code: PublisherErrorCode, why: string, answered = false): void {
     this.#leave(flight);
+    // Its connection is the next one's, which may have less time than it took until there is no answer.
+    flight.over.abort();
     flight.record.giveUp(code, why, answered);
   }
 

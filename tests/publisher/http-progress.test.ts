@@ -71,15 +71,16 @@ interface Answer {
 
 const STORED: Answer = { status: 201, body: { published: 1, duplicates: 0, first: "abc-1-0000" } };
 
-/** What takes itself for a broker: it says whose the key is and answers the n-th publish as it is told. */
-async function startFake(answer: (n: number) => Answer = () => STORED) {
+/** What takes itself for a broker: it says whose the key is and answers the n-th publish as it is told; not at all where nothing is. */
+async function startFake(answer: (n: number) => Answer | undefined = () => STORED) {
   const paths: string[] = [];
   let posts = 0;
   const server = createHttpServer((req, res) => {
     paths.push(req.url ?? "");
     req.resume().on("end", () => {
-      const { status, headers, body } =
-        req.method === "POST" ? answer(posts++) : { status: 200, body: { teamId: TEAM } };
+      const told = req.method === "POST" ? answer(posts++) : { status: 200, body: { teamId: TEAM } };
+      if (told === undefined) return;
+      const { status, headers, body } = told;
       res.writeHead(status, headers).end(JSON.stringify(body));
     });
   }).listen(0, "127.0.0.1");
@@ -138,6 +139,17 @@ test("channels whose owner cannot be asked do not keep the others from their tur
   expect(numbersOf(await readLog(nc))).toEqual([9]);
   await publisher.close().catch(() => undefined);
   for (const outcome of await waiting) expect(outcome).toMatchObject({ reason: { code: "unavailable" } });
+});
+
+test("requests of what is given up hold no connection: the next publish is sent at once", async () => {
+  // As many as there are connections are never answered.
+  const fake = await startFake((n) => (n < 8 ? undefined : STORED));
+  const publisher = await publisherAt(`http://${fake.host}`, { ackTimeoutMs: 60_000 });
+  const lost = upTo(8).map((i) => publisher.publish(`agent:a${i}`, event(i), { timeoutMs: 100 }));
+  for (const each of lost) await expect(each).rejects.toMatchObject({ code: "unavailable", stored: "unknown" });
+  expect(await publisher.publish("agent:a8", event(8), { timeoutMs: 4_000 })).toMatchObject({ duplicate: false });
+  expect(fake.posts).toBe(9);
+  expect(publisher.stats.connected).toBe(true);
 });
 
 test("a Retry-After of a day is not believed: a minute later it is tried again", async () => {
