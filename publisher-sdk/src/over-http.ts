@@ -1,3 +1,4 @@
+import { validateHeaderValue } from "node:http";
 import { isId } from "@kata/protocol/wire";
 import { backoffMs } from "./backoff.ts";
 import { brokerErrorOf } from "./broker-error.ts";
@@ -26,6 +27,7 @@ export async function overHttp(url: string, options: PublisherOptions, settings:
   const base = new URL(url);
   if (base.username !== "" || base.search !== "") throw new TypeError("a broker's URL has no credentials: give apiKey");
   if (options.tls !== undefined && base.protocol !== "https:") throw new TypeError("tls demands an https:// URL");
+  checkKey(options.apiKey);
   const http = new BrokerHttp(base, options.apiKey ?? "", CONNECTIONS, await tlsFilesOf(options.tls));
   const { connectTimeoutMs } = settings;
   const { spool } = options;
@@ -41,6 +43,21 @@ export async function overHttp(url: string, options: PublisherOptions, settings:
   } catch (error) {
     http.close();
     throw error;
+  }
+}
+
+/**
+ * No broker would ever be asked with a key that no header can hold: that must not look like a broker that cannot be reached.
+ *
+ * @throws PublisherError `unauthenticated`
+ */
+function checkKey(apiKey = ""): void {
+  try {
+    validateHeaderValue("x-api-key", apiKey);
+  } catch {
+    const hint = apiKey.trim() === apiKey ? "" : ", a line feed of the file that it was read from perhaps";
+    const why = `the API key has a character that no HTTP header can hold${hint}: it is no valid key`;
+    throw new PublisherError("unauthenticated", why);
   }
 }
 

@@ -4,7 +4,7 @@ import { createPublisher, type PublisherOptions } from "@kata/publisher";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { readLog } from "../support/stream.ts";
 import { createTempDirectory } from "../support/temp-directory.ts";
-import { createRig, numbersOf, type Rig, TEAM, upTo } from "./rig.ts";
+import { createRig, KEY, numbersOf, type Rig, TEAM, upTo } from "./rig.ts";
 
 const event = (i: number) => ({ type: "log_entry", payload: { message: "m", i } });
 
@@ -116,6 +116,23 @@ test("a key of another team gets nothing of it, and the process is warned", asyn
   await expect(publisher.close()).rejects.toMatchObject({ message: expect.stringContaining("of team t1, not of t2") });
   await outcome;
   expect(await readLog(rig.nc)).toEqual([]);
+});
+
+test.each([
+  ["a line feed of its file", `${KEY}\n`, /a line feed of the file/],
+  ["a carriage return", `${KEY}\r`, /a line feed of the file/],
+  ["letters that no header can hold", "\u043a\u043b\u044e\u0447", /no HTTP header can hold: it is no valid key$/],
+])("a key with %s is told at once, with a spool and without, and not shown", async (_, apiKey, message) => {
+  await using rig = await createRig({ way: "http" });
+  await using directory = await createTempDirectory();
+  const told = { code: "unauthenticated", stored: "no", message: expect.stringMatching(message) };
+  const error = await starting(rig, directory.path, { apiKey }).catch((each: unknown) => each);
+  expect(error).toMatchObject(told);
+  expect(String(error)).not.toContain(apiKey.trim());
+  await expect(rig.publisher({ apiKey, connectTimeoutMs: 60_000 })).rejects.toMatchObject(told);
+  expect(rig.proxy.connections).toBe(0);
+  // The spool is free.
+  await (await starting(rig, directory.path)).close();
 });
 
 test("what somebody in between answers is not believed, a broker's word is: the process is warned of each, and the way is tried again", async () => {
