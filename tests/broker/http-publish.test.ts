@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import { type IncomingMessage, type OutgoingHttpHeaders, request } from "node:http";
+import { json } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type InProcessBroker, startBroker, TEST_KEY } from "../support/broker.ts";
 import { startNats, type TestNats } from "../support/nats.ts";
@@ -126,6 +129,32 @@ describe("[HTTP-10] Idempotency-Key", () => {
       body: { error: { code: "bad_request" } },
     });
     expect(await historyOf(broker, "agent:bad")).toEqual([]);
+  });
+});
+
+describe("[HTTP-10] the headers of a key", () => {
+  const key = { "idempotency-key": "k" };
+
+  it.each<[string, OutgoingHttpHeaders]>([
+    ["with two keys", { "idempotency-key": ["a1", "a2"] }],
+    ["with the same key twice", { "idempotency-key": ["a1", "a1"] }],
+    ["with an empty key", { "idempotency-key": "" }],
+    ["with an empty key and one", { "idempotency-key": ["", "a1"] }],
+    ["with two encoded keys", { "kata-idempotency-key": ["aw", "bA"] }],
+    ["with an empty encoded key", { "kata-idempotency-key": "" }],
+    ["with two publish ids", { ...key, "kata-publish-id": ["p1", "p2"] }],
+    ["with an empty publish id", { ...key, "kata-publish-id": "" }],
+    ["with two attempts", { ...key, "kata-publish-id": "p1", "kata-attempt": ["since=1", "since=2"] }],
+    ["with an empty attempt", { ...key, "kata-publish-id": "p1", "kata-attempt": "" }],
+  ])("are refused %s, for a stream as for an event", async (_what, headers) => {
+    for (const type of ["application/json", "application/x-ndjson"]) {
+      const options = { method: "POST", headers: { "x-api-key": TEST_KEY, "content-type": type, ...headers } };
+      const sent = request(`${broker.httpUrl}/v1/channels/agent:twice/events`, options).end(JSON.stringify(log("1")));
+      const [response] = (await once(sent, "response")) as [IncomingMessage];
+      expect(await json(response)).toMatchObject({ error: { code: "bad_request", retryable: false } });
+      expect(response.statusCode).toBe(400);
+    }
+    expect(await historyOf(broker, "agent:twice")).toEqual([]);
   });
 });
 

@@ -42,30 +42,44 @@ export function readPublishRequest(res: HttpResponse, req: HttpRequest, { config
     problem: codingProblem(req),
     isStream: namesLines(req.getHeader("content-type")),
     wantsLines: namesLines(req.getHeader("accept")),
-    key: readKeyHeaders(
-      {
-        key: req.getHeader("idempotency-key"),
-        encodedKey: req.getHeader("kata-idempotency-key"),
-        publishId: req.getHeader("kata-publish-id"),
-        attempt: req.getHeader("kata-attempt"),
-      },
-      performance.now(),
-    ),
+    key: readKeyHeaders(givenKeyHeaders(req), performance.now()),
   };
 }
 
-interface GivenKeyHeaders {
-  readonly key: string;
-  readonly encodedKey: string;
-  readonly publishId: string;
-  readonly attempt: string;
+/** Those of a request's key headers that came. */
+type GivenKeyHeaders = Partial<Record<(typeof KEY_HEADERS)[number], string>>;
+
+const KEY_HEADERS = ["idempotency-key", "kata-idempotency-key", "kata-publish-id", "kata-attempt"] as const;
+
+/** [HTTP-10] Each at most once, and not empty: which of two keys a client meant, or whether it meant one, cannot be known. */
+function givenKeyHeaders(req: HttpRequest): GivenKeyHeaders | { readonly problem: string } {
+  const given: GivenKeyHeaders = {};
+  let problem: string | undefined;
+  // getHeader gives the first of several, and the same for an empty one as for none.
+  req.forEach((name, value) => {
+    if (!isKeyHeader(name)) return;
+    if (given[name] !== undefined) problem ??= `${name} is there more than once: send it once`;
+    else if (value === "") problem ??= `${name} is empty: leave it out, or give it a value`;
+    given[name] = value;
+  });
+  return problem === undefined ? given : { problem };
 }
 
-/** [HTTP-10] An empty header counts as none. */
-export function readKeyHeaders(
-  { key: plain, encodedKey, publishId, attempt }: GivenKeyHeaders,
+function isKeyHeader(name: string): name is (typeof KEY_HEADERS)[number] {
+  return (KEY_HEADERS as readonly string[]).includes(name);
+}
+
+function readKeyHeaders(
+  given: GivenKeyHeaders | { readonly problem: string },
   now: number,
 ): KeyHeaders | undefined | { readonly problem: string } {
+  if ("problem" in given) return given;
+  const {
+    "idempotency-key": plain = "",
+    "kata-idempotency-key": encodedKey = "",
+    "kata-publish-id": publishId = "",
+    "kata-attempt": attempt = "",
+  } = given;
   if (plain !== "" && encodedKey !== "") return { problem: "give Idempotency-Key or Kata-Idempotency-Key, not both" };
   const key = encodedKey === "" ? plain : decodeKey(encodedKey);
   if (key === undefined) return { problem: "Kata-Idempotency-Key is the base64url of 1 to 128 characters in UTF-8" };
