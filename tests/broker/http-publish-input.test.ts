@@ -44,6 +44,11 @@ const NDJSON = { "content-type": "application/x-ndjson" };
 describe("[HTTP-13] an event that the log could not keep as it is", () => {
   it.each([
     ["a tenth digit of a second", JSON.stringify(log("x", "2026-01-01T00:00:00.1234567890Z"))],
+    ["a time in lower case", JSON.stringify(log("x", "2026-01-31t12:00:00z"))],
+    ["a leap second", JSON.stringify(log("x", "2016-12-31T23:59:60Z"))],
+    ["a time without seconds", JSON.stringify(log("x", "2026-01-31T12:00Z"))],
+    ["a time without an offset", JSON.stringify(log("x", "2026-01-31T12:00:00"))],
+    ["a day that is none", JSON.stringify(log("x", "1900-02-29T00:00:00Z"))],
     ["a year after 9999 in UTC", JSON.stringify(log("x", "9999-12-31T23:59:59-01:00"))],
     ["a year before 0000 in UTC", JSON.stringify(log("x", "0000-01-01T00:00:00+01:00"))],
     ["no timestamp at all", JSON.stringify(log("x", "nonsense"))],
@@ -67,6 +72,7 @@ describe("[HTTP-13] an event that the log could not keep as it is", () => {
   });
 
   it.each([
+    ["an offset", JSON.stringify(log("x", "2026-01-01T00:00:00.5+23:59"))],
     ["nine digits of a second", JSON.stringify(log("x", "2026-01-01T00:00:00.123456789Z"))],
     [
       "the first year and the last",
