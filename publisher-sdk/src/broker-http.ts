@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from "node:http";
 import { Agent as HttpsAgent, request as requestHttps } from "node:https";
 import type { TlsOptions } from "@nats-io/transport-node";
+import { retryAfterOf } from "./retry-after.ts";
 
 /** What a broker answered. */
 export interface HttpAnswer {
@@ -118,9 +119,7 @@ function answerOf({ statusCode, headers }: IncomingMessage, text: string): HttpA
   } catch {
     // What stands between us and the broker (a proxy, a gateway) answers as it likes.
   }
-  const seconds = Number(headers["retry-after"]);
-  const retryAfterMs = headers["retry-after"] !== undefined && seconds >= 0 ? seconds * 1_000 : undefined;
-  return { status: statusCode ?? 0, body, retryAfterMs };
+  return { status: statusCode ?? 0, body, retryAfterMs: retryAfterOf(headers, Date.now()) };
 }
 
 /** The files that NATS's client library takes by name, read for Node's. */

@@ -12,8 +12,8 @@ export const HTTP_RECORD_BYTES = 512 * 1024;
 /** An attempt that had no answer in time gets twice the time; at most so much, unless it is given more. */
 const MAX_ATTEMPT_MS = 120_000;
 
-/** Nobody's word makes a channel wait for longer than this: what was to take an hour may be over in a minute. */
-const MAX_RETRY_AFTER_MS = 60_000;
+/** A gateway's word makes a channel wait for no longer than this: its page for maintenance may say a day, and be gone in a minute. */
+const MAX_GATEWAY_RETRY_MS = 60_000;
 
 /** A broker believes no attempt older than a year; one of which nothing is known may be as old as any. */
 const MAX_SINCE_MS = 365 * 86_400_000;
@@ -190,7 +190,7 @@ export class HttpUplink implements Uplink {
     return Math.max(base, Math.min(MAX_ATTEMPT_MS, base * 2 ** Math.max(silent, this.#silent)));
   }
 
-  #answered(flight: Flight, { status, body, retryAfterMs }: HttpAnswer): void {
+  #answered(flight: Flight, { status, body, retryAfterMs = 0 }: HttpAnswer): void {
     const answer = (typeof body === "object" && body !== null ? body : {}) as Answer;
     // All of it can have been stored although its key was revoked meanwhile.
     const whole = Number(answer.published) + Number(answer.failed) === flight.record.events;
@@ -207,7 +207,8 @@ export class HttpUplink implements Uplink {
       return;
     }
     this.#problem = why;
-    this.#postpone(flight, why, retryAfterMs);
+    // [LIMIT-1] A broker knows when it has room again, and is not asked before.
+    this.#postpone(flight, why, error === undefined ? Math.min(retryAfterMs, MAX_GATEWAY_RETRY_MS) : retryAfterMs);
     this.#rest(flight, true);
   }
 
@@ -244,7 +245,7 @@ export class HttpUplink implements Uplink {
   #postpone(flight: Flight, problem: string, afterMs = 0): void {
     flight.state = "ready";
     flight.problem = problem;
-    const pauseMs = Math.max(Math.min(afterMs, MAX_RETRY_AFTER_MS), backoffMs(flight.failures++));
+    const pauseMs = Math.max(afterMs, backoffMs(flight.failures++));
     flight.dueAt = this.#now() + pauseMs;
     // The publisher's sweep is too coarse for the first attempts after a short cut.
     if (pauseMs < 250) setTimeout(() => this.#next(), pauseMs + 1);

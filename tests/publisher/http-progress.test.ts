@@ -152,22 +152,38 @@ test("requests of what is given up hold no connection: the next publish is sent 
   expect(publisher.stats.connected).toBe(true);
 });
 
-test("a Retry-After of a day is not believed: a minute later it is tried again", async () => {
+/** How far the clock was put forward until the publish was sent again that was answered with a `Retry-After` of ten minutes, milliseconds. */
+async function sentAgainAfter(headers: Record<string, string>, body?: object): Promise<number> {
   let ahead = 0;
   const dateNow = Date.now.bind(Date);
   const clock = vi.spyOn(Date, "now").mockImplementation(() => dateNow() + ahead);
   onTestFinished(() => clock.mockRestore());
-  const fake = await startFake((n) => (n === 0 ? { status: 503, headers: { "retry-after": "86400" } } : STORED));
+  const refusal = { status: 503, headers, ...(body === undefined ? {} : { body }) };
+  const fake = await startFake((n) => (n === 0 ? refusal : STORED));
   const publisher = await publisherAt(`http://${fake.host}`, { publishTimeoutMs: Number.POSITIVE_INFINITY });
   const published = publisher.publish("agent:a1", event(0));
   await vi.waitFor(() => expect(fake.posts).toBe(1));
-  // Some minutes, which are less than a day: the first may go by before the answer has come.
+  // The first minute may go by before the answer has come.
   const another = () => {
-    ahead += 61_000;
+    if (fake.posts === 1) ahead += 61_000;
     return fake.posts;
   };
   await expect.poll(another, { interval: 300 }).toBe(2);
   expect(await published).toMatchObject({ duplicate: false });
+  return ahead;
+}
+
+const BUSY = { error: { code: "unavailable", message: "later", retryable: true } };
+
+test("[LIMIT-1] a gateway's Retry-After of ten minutes is not believed: some minutes later it is tried again", async () => {
+  expect(await sentAgainAfter({ "retry-after": "600" })).toBeLessThan(600_000);
+});
+
+test.each([
+  ["in seconds", { "retry-after": "600" }],
+  ["as a date", { date: "Sun, 06 Nov 1994 08:49:37 GMT", "retry-after": "Sun, 06 Nov 1994 08:59:37 GMT" }],
+])("[LIMIT-1] a broker's Retry-After, %s, is kept to", async (_, headers) => {
+  expect(await sentAgainAfter(headers, BUSY)).toBeGreaterThanOrEqual(600_000);
 });
 
 test("a key that is revoked while its record is on its way: what is stored is not told to be absent", async () => {
