@@ -3,7 +3,10 @@ import { backoffMs } from "./backoff.ts";
 import { brokerErrorOf } from "./broker-error.ts";
 import { type BrokerHttp, type HttpAnswer, NoAnswerError } from "./broker-http.ts";
 import { PublisherError, type PublisherErrorCode, type Stored } from "./errors.ts";
+import { Refusal } from "./outcome.ts";
 import type { OutgoingRecord } from "./record.ts";
+import type { RecordBound } from "./record-bound.ts";
+import { nextPart, takeApart } from "./take-apart.ts";
 import type { Uplink } from "./uplink.ts";
 
 /** Upper bound of a record over HTTP, which has to be one record at the broker, too, bytes. */
@@ -17,6 +20,17 @@ const MAX_GATEWAY_RETRY_MS = 60_000;
 
 /** A broker believes no attempt older than a year; one of which nothing is known may be as old as any. */
 const MAX_SINCE_MS = 365 * 86_400_000;
+
+export interface HttpUplinkOptions {
+  readonly connections: number;
+  readonly attemptTimeoutMs: number;
+  /** Ms since 1970, never set back. */
+  now(): number;
+  /** Whether a key that is not valid (any more) is waited for: what a spool keeps outlives the rotation of a key. */
+  readonly patient: boolean;
+  /** Told what is too large for the way. */
+  readonly bound: RecordBound;
+}
 
 /** A record that no broker has acknowledged yet. Times are ms since 1970. */
 interface Flight {
@@ -33,6 +47,8 @@ interface Flight {
   after: string | undefined;
   /** Ends the request that is on its way, where it is given up meanwhile. */
   readonly over: AbortController;
+  /** Whether it is a part of the record that was to be sent. */
+  readonly isPart: boolean;
 }
 
 interface Answer {
@@ -58,6 +74,9 @@ const FINAL: ReadonlyMap<unknown, PublisherErrorCode> = new Map([
   ["forbidden", "forbidden"],
 ]);
 
+/** What a part of a record can be refused for while the parts behind it are still sent. */
+const ALONE: ReadonlySet<PublisherErrorCode> = new Set(["too_large", "invalid_event", "rejected"]);
+
 /**
  * Brings records into the log through a broker, each exactly once: every attempt is the same body under the same
  * idempotency key, and says since when there have been attempts, so that the broker looks into the log where the stream
@@ -71,6 +90,7 @@ export class HttpUplink implements Uplink {
   readonly #patient: boolean;
   /** Ms since 1970, never set back. */
   readonly #now: () => number;
+  readonly #bound: RecordBound;
   readonly #flights = new Set<Flight>();
   #inFlight = 0;
   #resting = 0;
@@ -81,13 +101,13 @@ export class HttpUplink implements Uplink {
   #newest: string | undefined;
   #closed = false;
 
-  /** @param patient whether a key that is not valid (any more) is waited for: what a spool keeps outlives the rotation of a key */
-  constructor(http: BrokerHttp, connections: number, attemptTimeoutMs: number, now: () => number, patient: boolean) {
+  constructor(http: BrokerHttp, options: HttpUplinkOptions) {
     this.#http = http;
-    this.#patient = patient;
-    this.#connections = connections;
-    this.#attemptTimeoutMs = attemptTimeoutMs;
-    this.#now = now;
+    this.#patient = options.patient;
+    this.#connections = options.connections;
+    this.#attemptTimeoutMs = options.attemptTimeoutMs;
+    this.#now = options.now;
+    this.#bound = options.bound;
   }
 
   /** What rests has no connection. */
@@ -108,6 +128,10 @@ export class HttpUplink implements Uplink {
   }
 
   send(record: OutgoingRecord): void {
+    this.#add(record, false);
+  }
+
+  #add(record: OutgoingRecord, isPart: boolean): void {
     const flight: Flight = {
       record,
       state: "ready",
@@ -118,6 +142,7 @@ export class HttpUplink implements Uplink {
       rests: false,
       after: undefined,
       over: new AbortController(),
+      isPart,
     };
     this.#flights.add(flight);
     this.#next();
@@ -198,12 +223,13 @@ export class HttpUplink implements Uplink {
     const error = brokerErrorOf({ status, body });
     const why = `the broker at ${this.#http.name} answered ${status}${error === undefined ? "" : `: ${error.message}`}`;
     const code = FINAL.get(error?.code);
+    if (error === undefined && status === 413) return this.#tooLarge(flight, why);
+    if (code === "key_taken" && !flight.record.keyed) return this.#taken(flight);
     if ((status === 207 || code !== undefined) && this.#refused(flight, answer)) return;
-    const waits = this.#patient && code === "unauthenticated";
-    if ((code !== undefined && !waits) || (error === undefined && status === 413)) {
-      // What ended a stream says nothing of the events that were on their way, and whoever stands in between nothing of what is stored.
+    if (code !== undefined && !(this.#patient && code === "unauthenticated")) {
+      // What ended a stream says nothing of the events that were on their way.
       const ended = answer.published !== undefined && answer.failed !== flight.record.events;
-      this.#fail(flight, code ?? "too_large", why, code !== undefined && !ended);
+      this.#fail(flight, code, why, !ended);
       return;
     }
     this.#problem = why;
@@ -236,10 +262,57 @@ export class HttpUplink implements Uplink {
     const { record } = flight;
     if (answer.published !== 0 || answer.failed !== record.events) return false;
     const refused = refusedOf(answer, this.#isAbsent(flight) ? "no" : "unknown");
-    if (refused.size !== record.events) return false;
+    const outcomes: Refusal[] = [];
+    for (let place = 0; place < record.events; place++) {
+      const error = refused.get(place);
+      if (error === undefined) return false;
+      outcomes.push(new Refusal(error));
+    }
     this.#leave(flight);
-    record.refuse(refused);
+    record.settleEach(outcomes);
     return true;
+  }
+
+  /** Something in between takes less at a time than a broker. */
+  #tooLarge(flight: Flight, why: string): void {
+    const { record } = flight;
+    this.#bound.tooLarge(record.bytes);
+    if (isDivisible(flight)) return this.#takeApart(flight);
+    const advice = `something in between takes no ${record.bytes} bytes: have its limit raised, or publish less at a time`;
+    this.#fail(flight, "too_large", `${why}: ${advice}`);
+  }
+
+  /** Nobody else has the id of a record without a key: another part of it is in the log, or all of it. */
+  #taken(flight: Flight): void {
+    if (isDivisible(flight)) return this.#takeApart(flight);
+    const why =
+      "something in between refused the record as too large, and the log has it, or parts of it, all the same";
+    this.#fail(flight, "rejected", why);
+  }
+
+  /** Sends a record in parts, each when the one before it is settled, and settles it when all of them are. */
+  #takeApart(flight: Flight): void {
+    const { record, after } = flight;
+    this.#leave(flight);
+    const parts = takeApart(record, { since: record.earlier?.since ?? record.sentAt, after });
+    const { outcomes } = parts;
+    const send = (): void => {
+      const part = nextPart(record, parts);
+      if (part === undefined) return record.settleEach(outcomes);
+      part.onSettled(() => {
+        const { error } = part;
+        if (error === undefined) parts.rooted = true;
+        if (error === undefined || ALONE.has(error.code)) return send();
+        // What stopped it stops those behind it, which this process has not sent.
+        const absent = parts.rooted && record.earlier === undefined && !this.#patient;
+        const { code, message } = error;
+        const rest = new Refusal(new PublisherError(code, message, { stored: absent ? "no" : "unknown" }));
+        while (outcomes.length < record.events) outcomes.push(rest);
+        record.settleEach(outcomes, error);
+      });
+      this.#add(part, true);
+    };
+    send();
   }
 
   #postpone(flight: Flight, problem: string, afterMs = 0): void {
@@ -274,6 +347,11 @@ export class HttpUplink implements Uplink {
   #isAbsent({ record: { attempts, earlier } }: Flight): boolean {
     return attempts === 1 && earlier === undefined;
   }
+}
+
+/** What has a key is one record under it. */
+function isDivisible({ record, isPart }: Flight): boolean {
+  return !record.keyed && record.events > 1 && !isPart;
 }
 
 function headersOf({ record, after }: Flight, now: number): Record<string, string> {

@@ -6,9 +6,10 @@ import { BrokerHttp, type HttpAnswer, tlsFilesOf } from "./broker-http.ts";
 import { NoBrokerError, orUnavailable, PublisherError } from "./errors.ts";
 import { HTTP_RECORD_BYTES, HttpUplink } from "./http-uplink.ts";
 import { LateUplink } from "./late-uplink.ts";
-import type { GivenSettings, PublisherOptions } from "./options.ts";
+import type { GivenSettings, PublisherOptions, Settings } from "./options.ts";
 import type { Publisher } from "./publisher.ts";
 import { QueuedPublisher } from "./queued-publisher.ts";
+import { RecordBound } from "./record-bound.ts";
 import { openSpoolAt } from "./spool.ts";
 import { SteadyClock } from "./steady-clock.ts";
 import type { UplinkListener } from "./uplink.ts";
@@ -70,10 +71,26 @@ async function publisherOf(
   late?: { readonly team: () => Promise<string>; readonly failure: PublisherError },
 ): Promise<Publisher> {
   const maxRecordEvents = Math.min(settings.maxRecordEvents, MAX_RECORD_EVENTS);
-  const complete = { ...settings, teamId, maxRecordEvents };
-  const opened = spool === undefined ? undefined : await openSpoolAt(spool, { ...complete, via: "http" });
+  const opened = spool === undefined ? undefined : await openSpoolAt(spool, { ...settings, teamId, via: "http" });
   const clock = new SteadyClock();
-  const connect = () => new HttpUplink(http, CONNECTIONS, settings.ackTimeoutMs, clock.now, opened !== undefined);
+  const bound = new RecordBound(settings.maxRecordBytes);
+  const complete: Settings = {
+    ...settings,
+    teamId,
+    maxRecordEvents,
+    // It is looked at for each event: what comes after a record that was too large travels in smaller ones.
+    get maxRecordBytes() {
+      return bound.bytes;
+    },
+  };
+  const connect = () =>
+    new HttpUplink(http, {
+      connections: CONNECTIONS,
+      attemptTimeoutMs: settings.ackTimeoutMs,
+      now: clock.now,
+      patient: opened !== undefined,
+      bound,
+    });
   if (late === undefined) return new QueuedPublisher(complete, clock, connect, opened);
   const { team, failure } = late;
   const options = { connect: () => team().then(connect), failure, maxRecordBytes: HTTP_RECORD_BYTES };

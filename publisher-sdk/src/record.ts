@@ -239,11 +239,16 @@ export class OutgoingRecord {
     this.settle();
   }
 
-  /** Nothing of it is stored, each of its events for a reason of its own, by their places. */
-  refuse(reasons: ReadonlyMap<number, PublisherError>): void {
-    const [first] = reasons.values();
-    this.error = first;
-    this.#waiters.settle((place) => new Refusal((reasons.get(place) ?? first) as PublisherError));
+  /**
+   * Each of its events has an outcome of its own, by their places.
+   *
+   * @param error why not all of it was stored, where that is one reason; if none of it was, the first one's is
+   */
+  settleEach(outcomes: readonly (PublishResult | Refusal)[], error?: PublisherError): void {
+    const refusals = outcomes.filter((outcome) => outcome instanceof Refusal);
+    this.refused = refusals.length;
+    this.error = error ?? (refusals.length === this.events ? refusals[0]?.error : undefined);
+    this.#waiters.settle((place) => outcomes[place] as PublishResult | Refusal);
     this.settle();
   }
 
