@@ -2,8 +2,10 @@ import { parseEventId } from "@kata/protocol/wire";
 import { backoffMs } from "./backoff.ts";
 import { brokerErrorOf } from "./broker-error.ts";
 import { type BrokerHttp, type HttpAnswer, NoAnswerError } from "./broker-http.ts";
-import { PublisherError, type PublisherErrorCode, type Stored } from "./errors.ts";
+import { PublisherError, type PublisherErrorCode } from "./errors.ts";
 import { Refusal } from "./outcome.ts";
+import { type Answer, FINAL, refusedOf } from "./publish-answer.ts";
+import { publishHeaders } from "./publish-headers.ts";
 import type { OutgoingRecord } from "./record.ts";
 import type { RecordBound } from "./record-bound.ts";
 import { nextPart, takeApart } from "./take-apart.ts";
@@ -17,9 +19,6 @@ const MAX_ATTEMPT_MS = 120_000;
 
 /** A gateway's word makes a channel wait for no longer than this: its page for maintenance may say a day, and be gone in a minute. */
 const MAX_GATEWAY_RETRY_MS = 60_000;
-
-/** A broker believes no attempt older than a year; one of which nothing is known may be as old as any. */
-const MAX_SINCE_MS = 365 * 86_400_000;
 
 export interface HttpUplinkOptions {
   readonly connections: number;
@@ -50,29 +49,6 @@ interface Flight {
   /** Whether it is a part of the record that was to be sent. */
   readonly isPart: boolean;
 }
-
-interface Answer {
-  /** Of a stream. */
-  readonly published?: unknown;
-  readonly failed?: unknown;
-  readonly first?: unknown;
-  readonly duplicates?: unknown;
-  readonly errors?: readonly { readonly index?: unknown; readonly code?: unknown; readonly message?: unknown }[];
-  /** Of a single event. */
-  readonly results?: readonly { readonly eventId?: unknown; readonly duplicate?: unknown }[];
-}
-
-/** What a broker says of events, or of a key, that no later attempt changes; all else passes, or is mended where the way leads. */
-const FINAL: ReadonlyMap<unknown, PublisherErrorCode> = new Map([
-  ["invalid_channel", "invalid_channel"],
-  ["invalid_event", "invalid_event"],
-  ["invalid_json", "invalid_event"],
-  ["bad_request", "invalid_event"],
-  ["too_large", "too_large"],
-  ["taken", "key_taken"],
-  ["unauthenticated", "unauthenticated"],
-  ["forbidden", "forbidden"],
-]);
 
 /** What a part of a record can be refused for while the parts behind it are still sent. */
 const ALONE: ReadonlySet<PublisherErrorCode> = new Set(["too_large", "invalid_event", "rejected"]);
@@ -189,7 +165,7 @@ export class HttpUplink implements Uplink {
       const answer = await this.#http.ask({
         method: "POST",
         path: `/v1/channels/${record.channel}/events`,
-        headers: headersOf(flight, now),
+        headers: publishHeaders(record, flight.after, now),
         body: record.data,
         timeoutMs: this.#timeoutOf(flight),
         signal: flight.over.signal,
@@ -352,38 +328,4 @@ export class HttpUplink implements Uplink {
 /** What has a key is one record under it. */
 function isDivisible({ record, isPart }: Flight): boolean {
   return !record.keyed && record.events > 1 && !isPart;
-}
-
-function headersOf({ record, after }: Flight, now: number): Record<string, string> {
-  const { messageId, publishId = messageId, key = messageId } = record.identity;
-  const since = record.earlier?.since ?? record.sentAt;
-  const again = record.attempts > 1 || record.earlier !== undefined;
-  return {
-    // An event with a key of its own is published as one: what stands under the key already is not compared with it.
-    "content-type": record.keyed && !record.identity.compared ? "application/json" : "application/x-ndjson",
-    ...keyHeader(key),
-    "kata-publish-id": publishId,
-    ...(again
-      ? {
-          "kata-attempt": `since=${Math.min(MAX_SINCE_MS, Math.max(1, Math.ceil(now - since)))}${after === undefined ? "" : `; after=${after}`}`,
-        }
-      : {}),
-  };
-}
-
-/** [HTTP-10] A header takes few characters as they are. */
-function keyHeader(key: string): Record<string, string> {
-  if (/^[\x21-\x7e]+$/.test(key)) return { "idempotency-key": key };
-  return { "kata-idempotency-key": Buffer.from(key).toString("base64url") };
-}
-
-/** A broker looks closer at events than NATS does: those that it refuses are told by their places. */
-function refusedOf({ errors = [] }: Answer, stored: Stored): Map<number, PublisherError> {
-  const refused = new Map<number, PublisherError>();
-  for (const { index, code, message } of errors) {
-    if (typeof index !== "number") continue;
-    const why = `the broker refuses it: ${message}`;
-    refused.set(index, new PublisherError(FINAL.get(code) ?? "rejected", why, { stored }));
-  }
-  return refused;
 }
