@@ -9,13 +9,13 @@ const POLICY = {
   invalid_event: { retryable: false },
   /** The event's line is over its limit, or over what NATS or the stream takes. */
   too_large: { retryable: false },
-  /** Another team's channel, or NATS refuses this publisher the channel; at the start: the key is another team's. */
+  /** Another team's channel, or NATS refuses this publisher the channel; over HTTP a key without the scope `publish`; at the start: the key is another team's. */
   forbidden: { retryable: false },
-  /** NATS refused the credentials: the API key is not valid, or has no scope `publish`. */
+  /** The API key is not valid; NATS refused the credentials, as those of a key without the scope `publish`. */
   unauthenticated: { retryable: false },
   /** Something else stands under the id of its idempotency key: publish it with another key. */
   key_taken: { retryable: false },
-  /** The log refused the record for good: a sealed stream, or another stream on the subject. */
+  /** The log refused the record for good: a sealed stream, or another stream on the subject. Or a gateway did, as too large, and the log has it all the same. */
   rejected: { retryable: false },
   /** More is waiting than `maxQueueBytes`: wait for some of it (`flush()`), then go on. */
   queue_full: { retryable: true },

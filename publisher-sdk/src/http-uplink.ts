@@ -280,7 +280,7 @@ export class HttpUplink implements Uplink {
         if (error === undefined) parts.rooted = true;
         if (error === undefined || ALONE.has(error.code)) return send();
         // What stopped it stops those behind it, which this process has not sent.
-        const absent = parts.rooted && record.earlier === undefined && !this.#patient;
+        const absent = parts.rooted && record.earlier === undefined && !record.kept;
         const { code, message } = error;
         const rest = new Refusal(new PublisherError(code, message, { stored: absent ? "no" : "unknown" }));
         while (outcomes.length < record.events) outcomes.push(rest);

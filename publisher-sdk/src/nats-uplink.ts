@@ -133,20 +133,18 @@ export class NatsUplink implements Uplink {
     const { facts } = this.#watch;
     if (facts === undefined) return;
     const { record } = flight;
-    const { data } = record;
-    if (data.length > this.maxRecordBytes) {
-      const why = `${data.length} bytes are more than the NATS server takes (max_payload ${this.#nc.info?.max_payload})`;
-      this.#fail(flight, "too_large", why);
-      return;
-    }
-    const { earlier } = record;
+    const { data, earlier } = record;
     if (earlier !== undefined && flight.maybeSince === undefined) {
       flight.maybeSince = earlier.since;
       flight.floorSeq = this.#tail.seqOf(earlier.after);
     }
-    if (mayBeForgotten(flight, facts.duplicateWindowMs, now)) {
+    const tooLarge = data.length > this.maxRecordBytes;
+    if (tooLarge && flight.maybeSince === undefined) return this.#tooLarge(flight);
+    // What the server takes no more can have been stored when it did.
+    if (tooLarge || mayBeForgotten(flight, facts.duplicateWindowMs, now)) {
       const found = this.#reader.find(record.subject, record.identity.messageId, flight.floorSeq);
       this.#check(flight, found, () => {
+        if (tooLarge) return this.#tooLarge(flight);
         flight.maybeSince = now;
         this.#enter(flight, "ready");
         this.#transmit(flight, now);
@@ -214,6 +212,12 @@ export class NatsUplink implements Uplink {
       message === "gone" ? { seq, publishId: undefined, digest: undefined } : message,
     );
     this.#check(flight, found, () => this.#taken(flight));
+  }
+
+  #tooLarge(flight: Flight): void {
+    const { length } = flight.record.data;
+    const why = `${length} bytes are more than the NATS server takes (max_payload ${this.#nc.info?.max_payload})`;
+    this.#fail(flight, "too_large", why);
   }
 
   #taken(flight: Flight): void {

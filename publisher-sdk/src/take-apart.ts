@@ -40,6 +40,7 @@ export function nextPart(record: OutgoingRecord, parts: Parts): OutgoingRecord |
   const messageId = rooted ? `${root}-${parts.next}` : root;
   const earlier = rooted ? record.earlier : first;
   const part = new OutgoingRecord(record.channel, record.subject, { messageId }, record.openedAt, earlier);
+  part.kept = record.kept;
   for (; parts.next < lines.length; parts.next++) {
     const line = lines[parts.next] as string;
     if (part.events > 0 && !part.takes(line, PART_BYTES)) break;

@@ -82,16 +82,37 @@ describe("attacks invariant 3, [HTTP-3]: a NATS server that takes less than the 
   const array = JSON.stringify(messages.map((each) => log(each)));
   const NDJSON = "application/x-ndjson";
 
-  it.each([
+  describe.each([
     ["a stream", lines, { "content-type": NDJSON }],
     ["a stream under a key", lines, { "content-type": NDJSON, "idempotency-key": "k" }],
     ["an array", array, {}],
     ["an array under a key", array, { "idempotency-key": "k" }],
-  ])("%s is not known to be stored, and is not stored twice", async (_what, body, headers) => {
+  ])("%s", (_what, body, headers) => {
+    it("that was stored is found, and is not stored twice", async () => {
+      const { status, json, stored } = await answerTo(body, headers, "answer");
+      expect(status).toBe(201);
+      expect(json.published ?? json.results?.length ?? json.eventIds?.length).toBe(20);
+      expect(stored.length).toBe(20);
+    });
+
+    it("that was lost on the way there is not said to be too large: nobody knows that it was not stored", async () => {
+      const { status, json, stored } = await answerTo(body, headers, "events");
+      expect([status, json]).toMatchObject([503, { error: { code: "unavailable", retryable: true } }]);
+      expect(stored).toEqual([]);
+    });
+  });
+
+  /** A publish of which something is lost, the events or the answer to them, with the connection; then NATS takes less. */
+  async function answerTo(body: string, headers: Record<string, string>, what: "events" | "answer") {
     let lost = false;
     let maxPayload = 1_048_576;
+    let swallowed = 0;
     await using proxy = await startProxy({ port: nats.port }, () => ({
-      fromClient: (chunk) => chunk,
+      fromClient: (chunk) => {
+        if (!lost || what === "answer") return chunk;
+        swallowed += chunk.length;
+        return Buffer.alloc(0);
+      },
       fromServer: (chunk) => {
         if (lost) return Buffer.alloc(0);
         return Buffer.from(
@@ -110,14 +131,17 @@ describe("attacks invariant 3, [HTTP-3]: a NATS server that takes less than the 
       body,
     });
     const stored = async () => (await readLog(nc, "kata.team.demo.agent.lost")).flatMap((record) => record.lines);
-    await expect.poll(async () => (await stored()).length).toBe(20);
+    if (what === "answer") await expect.poll(async () => (await stored()).length).toBe(20);
+    else await expect.poll(() => swallowed).toBeGreaterThan(20 * 500);
     maxPayload = 4_096;
     lost = false;
     proxy.cut();
-    const { status, json } = await answer.then(async (each) => ({ status: each.status, json: await each.json() }));
-    expect([status, json]).toMatchObject([503, { error: { code: "unavailable", retryable: true } }]);
-    expect((await stored()).length).toBe(20);
-  });
+    const { status, json } = await answer.then(async (each) => ({
+      status: each.status,
+      json: (await each.json()) as { published?: number; results?: unknown[]; eventIds?: unknown[] },
+    }));
+    return { status, json, stored: await stored() };
+  }
 });
 
 describe("[HTTP-8] a stream whose body has come whole", () => {

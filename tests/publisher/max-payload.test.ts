@@ -48,6 +48,21 @@ test("records that fill up while NATS is away fit what it took before", async ()
   expect(numbersOf(await readLog(world.nats.url))).toEqual(upTo(101));
 });
 
+test("NATS takes less when it is back: what it had stored before is found, not said to be too large", async () => {
+  await using world = await startSaying(1_048_576);
+  await using publisher = await world.publisher();
+  await publisher.publish("agent:a1", event(0));
+  const lost = world.proxy.cutAfter(1, "server").then(() => world.proxy.refuse(true));
+  const published = publisher.publish("agent:a1", event(1, 8_000));
+  await lost;
+  world.said.maxPayload = 4_096;
+  world.proxy.refuse(false);
+  const { eventId, duplicate } = await published;
+  const log = await readLog(world.nats.url);
+  expect(numbersOf(log)).toEqual([0, 1]);
+  expect({ eventId, duplicate }).toEqual({ eventId: log.at(-1)?.eventIds[0], duplicate: false });
+});
+
 test("NATS takes less when it is back: of however many channels each is told, and none is held up", async () => {
   await using world = await startSaying(1_048_576);
   await using publisher = await world.publisher();
