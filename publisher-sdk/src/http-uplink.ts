@@ -237,7 +237,7 @@ export class HttpUplink implements Uplink {
   #refused(flight: Flight, answer: Answer): boolean {
     const { record } = flight;
     if (answer.published !== 0 || answer.failed !== record.events) return false;
-    const refused = refusedOf(answer, this.#isAbsent(flight) ? "no" : "unknown");
+    const refused = refusedOf(answer, record.isAbsent(true) ? "no" : "unknown");
     const outcomes: Refusal[] = [];
     for (let place = 0; place < record.events; place++) {
       const error = refused.get(place);
@@ -317,11 +317,6 @@ export class HttpUplink implements Uplink {
     // Its connection is the next one's, which may have less time than it took until there is no answer.
     flight.over.abort();
     flight.record.giveUp(code, why, answered);
-  }
-
-  /** Whether what a broker refused is not stored: there was no attempt before, of which nobody told what became of it. */
-  #isAbsent({ record: { attempts, earlier } }: Flight): boolean {
-    return attempts === 1 && earlier === undefined;
   }
 }
 

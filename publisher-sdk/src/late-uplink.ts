@@ -57,7 +57,7 @@ export class LateUplink implements Uplink {
 
   send(record: OutgoingRecord): void {
     if (this.#uplink !== undefined) this.#uplink.send(record);
-    else record.fail(new PublisherError("unavailable", this.#problem));
+    else record.giveUp("unavailable", this.#problem);
   }
 
   sweep(): void {

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type EndReason, MAX_RECORD_BYTES } from "@kata/protocol/wire";
 import { onAbort } from "./aborts.ts";
 import { drainOnExit } from "./drain-on-exit.ts";
-import { PublisherError, type PublisherErrorCode } from "./errors.ts";
+import { PublisherError, type PublisherErrorCode, withUnknown } from "./errors.ts";
 import type { EventInput } from "./event.ts";
 import { streamEnded } from "./events.ts";
 import { Intake } from "./intake.ts";
@@ -359,7 +359,8 @@ export class QueuedPublisher implements Publisher {
     }
     if (!record.withdraw(settle)) return false;
     this.#queue.remove(-record.count(), 1);
-    settle(new Refusal(new PublisherError("aborted", "the event was taken back before it was sent")));
+    const stored = record.isAbsent() ? "no" : "unknown";
+    settle(new Refusal(new PublisherError("aborted", "the event was taken back before it was sent", { stored })));
     // Not at once: what is behind it may be about to be taken back, too.
     if (record.events === 0) queueMicrotask(() => lane.advance());
     return true;
@@ -379,10 +380,11 @@ export class QueuedPublisher implements Publisher {
     }
   }
 
-  #late({ timeoutMs, kept }: OutgoingRecord): PublisherError {
+  #late(record: OutgoingRecord): PublisherError {
     // What a spool keeps is sent after all if the process ends before it is gone from the disk.
-    const stored = kept ? "unknown" : "no";
-    return new PublisherError("unavailable", `not sent within ${timeoutMs} ms: ${this.#uplink.problem}`, { stored });
+    const stored = record.isAbsent() ? "no" : "unknown";
+    const why = `not sent within ${record.timeoutMs} ms: ${this.#uplink.problem}`;
+    return new PublisherError("unavailable", why, { stored });
   }
 
   #settled(lane: Lane, record: OutgoingRecord): void {
@@ -458,7 +460,10 @@ export class QueuedPublisher implements Publisher {
     clearInterval(this.#sweeper);
     const left = this.#spool === undefined ? new PublisherError(code, why) : keptInSpool();
     // Without a spool at once: nothing may move up meanwhile.
-    const leftOf = this.#spool === undefined ? () => left : await this.#spool.ending();
+    const leftOf =
+      this.#spool === undefined
+        ? (record: OutgoingRecord) => (record.isAbsent() ? left : withUnknown(left))
+        : await this.#spool.ending();
     for (const lane of this.#lanes) lane.abandon(leftOf);
     // What is on its way was on disk before.
     await this.#uplink.close(left.code, left.message);

@@ -258,9 +258,17 @@ export class OutgoingRecord {
    * @param answered whether the log itself said that the last attempt was not stored
    */
   giveUp(code: PublisherErrorCode, why: string, answered = false): void {
-    const neverSent = this.attempts === 0 && !this.kept;
-    const absent = this.earlier === undefined && (neverSent || (answered && this.attempts <= 1));
-    this.fail(new PublisherError(code, why, { stored: absent ? "no" : "unknown" }));
+    this.fail(new PublisherError(code, why, { stored: this.isAbsent(answered) ? "no" : "unknown" }));
+  }
+
+  /**
+   * Whether the log has not got it, and will not if it is given up.
+   *
+   * @param answered whether the log itself said that the last attempt was not stored
+   */
+  isAbsent(answered = false): boolean {
+    if (this.earlier !== undefined) return false;
+    return answered ? this.attempts <= 1 : this.attempts === 0 && !this.kept;
   }
 
   /**

@@ -66,6 +66,28 @@ describe.each(WAYS)("over %s", (way) => {
     expect(publisher.stats).toMatchObject({ queuedEvents: 0, queuedBytes: 0, channels: 0 });
   });
 
+  test("what is not sent again may be there from an earlier attempt: nothing says that it is not", async () => {
+    const { rig, publisher, first } = await blocked(way, { closeTimeoutMs: 50 });
+    await using _ = rig;
+    const again = (key: string, how: { timeoutMs?: number; signal?: AbortSignal }) =>
+      publisher.publishEach("agent:a1", [event(1), event(2)], {
+        idempotencyKey: key,
+        attempt: { publishId: key, sinceMs: 60_000 },
+        ...how,
+      });
+    const stop = new AbortController();
+    const taken = again("k1", { signal: stop.signal });
+    const late = again("k2", { timeoutMs: 50 });
+    const left = again("k3", {});
+    stop.abort();
+    const unknown = (code: string) => Array(2).fill({ error: expect.objectContaining({ code, stored: "unknown" }) });
+    expect(await taken).toEqual(unknown("aborted"));
+    expect(await late).toEqual(unknown("unavailable"));
+    const closed = Promise.allSettled([first, publisher.close()]);
+    expect(await left).toEqual(unknown("unavailable"));
+    await closed;
+  });
+
   test("what is taken back leaves nothing in the queue, however often", async () => {
     const { rig, publisher, first } = await blocked(way);
     await using _ = rig;
